@@ -1,0 +1,127 @@
+"""The Ray cluster under a run: joining or starting it, and what fits on its nodes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+from ray.tune import PlacementGroupFactory
+
+from autoshrink_ray.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes.
+
+    Attributes:
+        cpus: CPUs; a fraction shares one.
+        gpus: GPUs; a fraction shares one.
+    """
+
+    cpus: float
+    gpus: float
+
+    def placement_group_factory(self) -> PlacementGroupFactory:
+        """As Tune wants it."""
+        bundle = {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+        return PlacementGroupFactory([bundle])
+
+    def whole_device(self) -> PlacementGroupFactory:
+        """Without neighbours: whole GPUs, or all CPUs of the smallest node that fits."""
+        if self.gpus:
+            return Resources(self.cpus, math.ceil(self.gpus)).placement_group_factory()
+        fitting = [node["CPU"] for node in node_resources() if node.get("CPU", 0) >= self.cpus]
+        return Resources(min(fitting, default=self.cpus), 0).placement_group_factory()
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+
+@contextmanager
+def connection(address: str | None) -> Iterator[bool]:
+    """A connection to Ray: the one there is, else to `address`, else to a cluster of our own.
+
+    Args:
+        address: As `ray.init` takes it. None uses the variable RAY_ADDRESS, and without it
+            starts a cluster on this machine that ends with the run.
+
+    Yields:
+        Whether the cluster was started for this run alone.
+
+    Raises:
+        ConfigError: If no cluster answers at the address.
+    """
+    if ray.is_initialized():
+        yield False
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    own = address in (None, "local")
+    try:
+        _init(address or "local", own=own)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise ConfigError(
+            f"no Ray cluster answers at {address!r}: {' '.join(str(error).split())}; give "
+            f"--address HOST:PORT of a running head node, `auto`, or nothing for this machine"
+        ) from error
+    try:
+        yield own
+    finally:
+        ray.shutdown()
+
+
+def _init(address: str, *, own: bool) -> None:
+    extra = {"include_dashboard": False} if own else {}
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **extra)
+
+
+def node_resources() -> list[dict[str, float]]:
+    """Total resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def autoscalable_resources() -> list[dict[str, float]]:
+    """Resources of each node type that the cluster's autoscaler may start."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None:
+        return []
+    return [dict(group.resources) for group in config.node_group_configs if group.max_count]
+
+
+def require_fitting_node(trial: Resources) -> None:
+    """Checks that some node can hold a trial, or could if the autoscaler started it.
+
+    Raises:
+        ConfigError: If none can: the trial would wait for ever.
+    """
+    nodes = node_resources() + autoscalable_resources()
+    if any(_fits(trial, node) for node in nodes):
+        return
+    largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+    found = Resources(largest.get("CPU", 0), largest.get("GPU", 0))
+    raise ConfigError(
+        f"a trial asks for {trial}, and no node of the cluster has or could have that: the "
+        f"largest has {found}; lower --cpus-per-trial or --gpus-per-trial"
+    )
+
+
+def slots(trial: Resources) -> int:
+    """Trials that the nodes can hold at once."""
+    return sum(_capacity(trial, node) for node in node_resources())
+
+
+def _fits(trial: Resources, node: dict[str, float]) -> bool:
+    return node.get("CPU", 0) >= trial.cpus and node.get("GPU", 0) >= trial.gpus
+
+
+def _capacity(trial: Resources, node: dict[str, float]) -> int:
+    by_cpu = int(node.get("CPU", 0) / trial.cpus)
+    return min(by_cpu, int(node.get("GPU", 0) / trial.gpus)) if trial.gpus else by_cpu

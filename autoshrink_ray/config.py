@@ -1,0 +1,194 @@
+"""A run's configuration: what decides its numbers, and how it is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from autoshrink_ray.errors import ConfigError, choices
+from autoshrink_ray.files import explain
+from autoshrink_ray.topology import MAX_NODES, MIN_NODES
+
+DEFAULT_STORAGE = "runs"
+
+EXECUTION = frozenset(
+    {
+        "address",
+        "data",
+        "executor",
+        "granularity",
+        "max_concurrent",
+        "max_retries",
+        "name",
+        "plugins",
+        "storage",
+    }
+)
+"""Fields that cannot change a number. Of `data` only the content's fingerprint can."""
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+class SearchConfig(BaseModel, frozen=True, extra="forbid"):
+    """Everything that a search can be told.
+
+    None means: the default of the search space.
+
+    Attributes:
+        space: Search space: `cnn`, `rnn`, a registered name or `module:attribute`.
+        algorithm: `shrink` (AutoShrink) or `random` (random sub-DAGs of the same space).
+        policy: Rules of the shrinking; `paper` is the published method.
+        nodes: Nodes of the cell, the input included.
+        candidates: Edges tried in a round (k).
+        keep_fraction: Fraction of the complete cell's edges at which the search stops.
+        budget: Evaluations of a random search.
+        cost_weight: Score lost for a tenfold cost.
+        seed: Seed of the first search; search m has seed + m.
+        evaluation_seed: Seed of all trainings; None gives each search its own seed.
+        searches: Independent searches in this run.
+        data: Data set as NAME or NAME:ARGUMENT.
+        macro: Settings of the network around the cell.
+        proxy: Settings of the proxy training.
+        cpus_per_trial: CPUs of a trial, and threads of its training.
+        gpus_per_trial: GPUs of a trial; a fraction shares one.
+        max_concurrent: Trials at once; None for as many as have resources.
+        granularity: `candidate` makes each evaluation a trial, `search` each search.
+        max_retries: How often a candidate that the infrastructure lost is tried again.
+        executor: `tune` runs on Ray; `in-process` runs here, one after the other.
+        address: Ray cluster to join; None uses RAY_ADDRESS or starts a local one.
+        storage: Folder or URI that holds the runs.
+        name: Name of the run; None makes a fresh one.
+        plugins: Modules that register own spaces and data sets.
+    """
+
+    space: str = "cnn"
+    algorithm: Literal["shrink", "random"] = "shrink"
+    policy: Literal["paper"] = "paper"
+    nodes: Annotated[int, Field(ge=MIN_NODES, le=MAX_NODES)] | None = None
+    candidates: Annotated[int, Field(ge=1)] = 10
+    keep_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    budget: Annotated[int, Field(ge=1)] | None = None
+    cost_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    evaluation_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    searches: Annotated[int, Field(ge=1, le=999)] = 1
+    data: str | None = None
+    macro: dict[str, Any] = {}
+    proxy: dict[str, Any] = {}
+    cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    granularity: Literal["candidate", "search"] = "candidate"
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    executor: Literal["tune", "in-process"] = "tune"
+    address: str | None = None
+    storage: str = DEFAULT_STORAGE
+    name: Annotated[str, Field(pattern=_NAME)] | None = None
+    plugins: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> SearchConfig:
+        if self.algorithm == "random":
+            if self.budget is None:
+                raise ValueError("algorithm random needs a budget: the number of evaluations")
+            if self.keep_fraction is not None:
+                raise ValueError("keep_fraction belongs to algorithm shrink, got algorithm random")
+        elif self.budget is not None:
+            raise ValueError("budget belongs to algorithm random, got algorithm shrink")
+        for resource in ("cpus_per_trial", "gpus_per_trial"):
+            amount = getattr(self, resource)
+            if amount > 1 and amount != int(amount):
+                raise ValueError(f"{resource} above 1 is a whole number, got {amount}")
+        return self
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> SearchConfig:
+        """A configuration from plain settings.
+
+        Raises:
+            ConfigError: With each unknown key and each value that breaks a rule.
+        """
+        unknown = [str(key) for key in settings if key not in cls.model_fields]
+        if unknown:
+            raise ConfigError(
+                f"unknown configuration key {choices(unknown)}; "
+                f"choose from {choices(sorted(cls.model_fields))}"
+            )
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            raise ConfigError(explain(error)) from error
+
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> SearchConfig:
+        """The preset called `name` with `changes` on top.
+
+        Raises:
+            ConfigError: If there is no such preset, or a change breaks a rule.
+        """
+        return cls.of(merge(preset(name), changes))
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of all layers, later ones winning; mappings are merged key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            if isinstance(below, Mapping) and isinstance(value, Mapping):
+                merged[key] = merge(below, value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def preset_names() -> list[str]:
+    """Names of the presets, sorted."""
+    folder = resources.files("autoshrink_ray") / "presets"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Settings of a preset: only what differs from the defaults.
+
+    Raises:
+        ConfigError: If there is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"unknown preset {name!r}; choose one of {choices(preset_names())}")
+    entry = resources.files("autoshrink_ray") / "presets" / f"{name}.yaml"
+    return _parse(entry.read_text(), f"preset {name}")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Settings of a YAML file.
+
+    Raises:
+        ConfigError: If it cannot be read or is no mapping.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{name} holds a mapping of settings, got {type(settings).__name__}")
+    return settings

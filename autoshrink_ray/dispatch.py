@@ -1,0 +1,345 @@
+"""Work that leaves for a worker, and what to do with what comes back, or does not.
+
+A dispatcher stands between the conductor and whatever executes: Tune, or a plain loop. It never
+decides anything about a search; it only sees to it that each candidate ends up measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from autoshrink_ray.conductor import Conductor, Trip
+from autoshrink_ray.errors import RetriesExhaustedError
+from autoshrink_ray.records import Candidate, Evaluation, Measurement, Natural, Record
+
+
+class Task(Record):
+    """One candidate to train with one seed."""
+
+    candidate: Candidate
+    seed: Natural
+
+
+class Work(Record):
+    """What a trial is given.
+
+    Attributes:
+        tasks: Candidates to train, for a trial that carries candidates.
+        search: Search to drive, for a trial that carries a whole search.
+        known: What that search has found already.
+        exclusive: The trial has its device for itself.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    search: Natural | None = None
+    known: tuple[Evaluation, ...] = ()
+    exclusive: bool = False
+
+
+class Outcome(Record):
+    """What a trial reports for one candidate.
+
+    Attributes:
+        candidate: Which one.
+        measurement: What came out.
+        started: Unix time at which training began.
+        ended: Unix time at which training ended.
+        node: Host that trained.
+        cached: The measurement is an isomorphic candidate's.
+    """
+
+    candidate: Candidate
+    measurement: Measurement
+    started: float
+    ended: float
+    node: str
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Work that is out.
+
+    Attributes:
+        number: Unique within the run's driver.
+        work: What the trial was given.
+        queued: Unix time of the hand-out.
+        attempt: How often this work has been handed out, this time included.
+        losses: How many of the earlier times the infrastructure lost it.
+    """
+
+    number: int
+    work: Work
+    queued: float
+    attempt: int = 1
+    losses: int = 0
+
+
+class Dispatcher(Protocol):
+    """Hands out work; takes outcomes and losses. One per granularity."""
+
+    def next(self) -> Assignment | None:
+        """Work that can start now; None while all of it is out or the run is finished."""
+        ...
+
+    def report(self, number: int, outcomes: list[Outcome]) -> bool:
+        """Takes outcomes of an assignment; True when the assignment is over."""
+        ...
+
+    def lost(self, number: int, reason: str) -> None:
+        """Takes an assignment back that the infrastructure lost, to hand it out again.
+
+        Raises:
+            RetriesExhaustedError: If it was handed out too often already.
+        """
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Number of assignments that are out."""
+        ...
+
+
+class _Outbox:
+    """Assignments that are out, and those that have to go out again."""
+
+    def __init__(self, max_retries: int, clock: Callable[[], float]) -> None:
+        self._numbers: Iterator[int] = itertools.count()
+        self._max_retries = max_retries
+        self._clock = clock
+        self._again: deque[Assignment] = deque()
+        self.out: dict[int, Assignment] = {}
+
+    def send(self, work: Work, attempt: int = 1, losses: int = 0) -> Assignment:
+        assignment = Assignment(next(self._numbers), work, self._clock(), attempt, losses)
+        self.out[assignment.number] = assignment
+        return assignment
+
+    def next_again(self) -> Assignment | None:
+        """The oldest of the assignments that came back, if any."""
+        return self._again.popleft() if self._again else None
+
+    def alone(self, assignment: Assignment, work: Work) -> None:
+        """Queues work whose memory ran out, to have its device for itself."""
+        self._again.append(replace(assignment, work=work, attempt=assignment.attempt + 1))
+
+    def lost(self, number: int, what: Callable[[Work], str], reason: str) -> None:
+        """Queues work that was lost; a result that came before news of the loss counts."""
+        assignment = self.out.pop(number, None)
+        if assignment is None:
+            return
+        losses = assignment.losses + 1
+        if losses > self._max_retries:
+            raise RetriesExhaustedError(
+                f"{what(assignment.work)} was lost {losses} times (max_retries is "
+                f"{self._max_retries}); the last time: {reason}. Nothing that finished is lost: "
+                f"start the run again under its name to go on"
+            )
+        self._again.append(replace(assignment, attempt=assignment.attempt + 1, losses=losses))
+
+
+class CandidateDispatcher:
+    """One trial per candidate; candidates of all searches interleave.
+
+    Isomorphic candidates with the same seed train once: who asks while the first is out waits
+    for it, who asks later gets a copy at once.
+
+    Args:
+        conductor: The run.
+        max_retries: How often a candidate may be lost and handed out again.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self, conductor: Conductor, max_retries: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._conductor = conductor
+        self._outbox = _Outbox(max_retries, clock)
+        self._fresh: dict[tuple[int, int], deque[Candidate]] = {}
+        self._known: dict[tuple[int, str], Evaluation] = {}
+        self._waiting: dict[tuple[int, str], list[Candidate]] = {}
+        self._turns = deque(conductor.searches)
+        for search in conductor.searches:
+            for evaluation in conductor.recorded(search):
+                self._known.setdefault(_identity(evaluation.candidate, evaluation.seed), evaluation)
+
+    @property
+    def finished(self) -> bool:
+        return self._conductor.finished
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._outbox.out)
+
+    def next(self) -> Assignment | None:
+        if again := self._outbox.next_again():
+            return self._outbox.send(again.work, again.attempt, again.losses)
+        for search in tuple(self._turns):
+            task = self._next_task(search)
+            if task is not None:
+                self._turns.remove(search)
+                self._turns.append(search)
+                return self._outbox.send(Work(tasks=(task,)))
+        return None
+
+    def _next_task(self, search: int) -> Task | None:
+        """Next candidate of a search that needs training; serves copies on the way."""
+        while queue := self._fresh_candidates(search):
+            candidate = queue.popleft()
+            seed = self._conductor.searches[search].seed_of(candidate)
+            identity = _identity(candidate, seed)
+            if identity in self._known:
+                self._conductor.accept_copy(candidate, self._known[identity])
+            elif identity in self._waiting:
+                self._waiting[identity].append(candidate)
+            else:
+                self._waiting[identity] = []
+                return Task(candidate=candidate, seed=seed)
+        return None
+
+    def _fresh_candidates(self, search: int) -> deque[Candidate]:
+        """Candidates of a search's open round that nobody has been asked for yet."""
+        place = (search, len(self._conductor.searches[search].policy.decisions))
+        if place not in self._fresh:
+            self._fresh.pop((search, place[1] - 1), None)
+            self._fresh[place] = deque(self._conductor.missing(search))
+        return self._fresh[place]
+
+    def report(self, number: int, outcomes: list[Outcome]) -> bool:
+        assignment = self._outbox.out.pop(number)
+        tasks = {task.candidate.place: task for task in assignment.work.tasks}
+        for outcome in outcomes:
+            task = tasks.pop(outcome.candidate.place)
+            if needs_own_device(outcome, assignment):
+                self._outbox.alone(assignment, Work(tasks=(task,), exclusive=True))
+            else:
+                self._finish(task, outcome, assignment)
+        if tasks:
+            raise ValueError(f"a trial reported nothing for {sorted(tasks)}")
+        return True
+
+    def _finish(self, task: Task, outcome: Outcome, assignment: Assignment) -> None:
+        identity = _identity(task.candidate, task.seed)
+        evaluation = self._conductor.accept(
+            task.candidate, final(outcome.measurement), trip(outcome, assignment)
+        )
+        self._known[identity] = evaluation
+        for candidate in self._waiting.pop(identity):
+            self._conductor.accept_copy(candidate, evaluation)
+
+    def lost(self, number: int, reason: str) -> None:
+        self._outbox.lost(number, _name, reason)
+
+
+class SearchDispatcher:
+    """One trial per search: the trial holds a copy of the policy and reports each evaluation.
+
+    Args:
+        conductor: The run.
+        max_retries: How often a search's trial may be lost and started again.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self, conductor: Conductor, max_retries: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._conductor = conductor
+        self._outbox = _Outbox(max_retries, clock)
+        self._ready = deque(
+            number for number, search in conductor.searches.items() if not search.policy.finished
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self._conductor.finished
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._outbox.out)
+
+    def next(self) -> Assignment | None:
+        if again := self._outbox.next_again():
+            work = self._work(_search_of(again), exclusive=again.work.exclusive)
+            return self._outbox.send(work, again.attempt, again.losses)
+        if self._ready:
+            return self._outbox.send(self._work(self._ready.popleft(), exclusive=False))
+        return None
+
+    def _work(self, search: int, *, exclusive: bool) -> Work:
+        known = tuple(self._conductor.recorded(search))
+        return Work(search=search, known=known, exclusive=exclusive)
+
+    def report(self, number: int, outcomes: list[Outcome]) -> bool:
+        assignment = self._outbox.out[number]
+        for outcome in outcomes:
+            if needs_own_device(outcome, assignment):
+                self._outbox.out.pop(number)
+                work = assignment.work.model_copy(update={"exclusive": True})
+                self._outbox.alone(assignment, work)
+                return True
+            self._conductor.accept(
+                outcome.candidate,
+                final(outcome.measurement),
+                trip(outcome, assignment),
+                cached=outcome.cached,
+            )
+            # The next evaluation of this trial starts its own count of losses and wait.
+            now = replace(assignment, attempt=1, losses=0, queued=outcome.ended)
+            self._outbox.out[number] = assignment = now
+        if self._conductor.searches[_search_of(assignment)].policy.finished:
+            self._outbox.out.pop(number)
+            return True
+        return False
+
+    def lost(self, number: int, reason: str) -> None:
+        self._outbox.lost(number, _name, reason)
+
+
+def _search_of(assignment: Assignment) -> int:
+    if assignment.work.search is None:
+        raise ValueError("this assignment carries candidates, not a search")
+    return assignment.work.search
+
+
+def needs_own_device(outcome: Outcome, assignment: Assignment) -> bool:
+    """Whether memory ran out beside neighbours: then it is tried again alone."""
+    return outcome.measurement.status == "out_of_memory" and not assignment.work.exclusive
+
+
+def final(measurement: Measurement) -> Measurement:
+    """Out of memory alone on the device is the candidate's own failure."""
+    if measurement.status != "out_of_memory":
+        return measurement
+    return measurement.model_copy(update={"status": "failed"})
+
+
+def trip(outcome: Outcome, assignment: Assignment) -> Trip:
+    """How an outcome came about."""
+    return Trip(
+        node=outcome.node,
+        queued=assignment.queued,
+        started=outcome.started,
+        ended=outcome.ended,
+        attempts=0 if outcome.cached else assignment.attempt,
+    )
+
+
+def _identity(candidate: Candidate, seed: int) -> tuple[int, str]:
+    return seed, candidate.topology.key
+
+
+def _name(work: Work) -> str:
+    if work.search is not None:
+        return f"the trial of search {work.search}"
+    places = (task.candidate.place for task in work.tasks)
+    return "; ".join(f"search {s}, round {r}, candidate {i}" for s, r, i in places)

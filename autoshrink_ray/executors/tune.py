@@ -1,0 +1,124 @@
+"""A run as one Ray Tune experiment: all searches in it, one trial per piece of work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from ray import tune
+
+from autoshrink_ray import plugins
+from autoshrink_ray.cluster import Resources, connection, require_fitting_node, slots
+from autoshrink_ray.config import SearchConfig
+from autoshrink_ray.dispatch import Dispatcher
+from autoshrink_ray.executors import WorkOff
+from autoshrink_ray.plan import Plan
+from autoshrink_ray.scheduler import RunStopper, ShrinkScheduler, ShrinkSearcher
+
+_MOST_PENDING = 1000
+"""Trials that wait for resources at once; more would only slow Ray's own scheduling down."""
+
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the record
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the run has its own
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state is expendable
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",  # checked before the start
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+class TuneExecutor:
+    """Places trials on a Ray cluster."""
+
+    @contextmanager
+    def ready(self, plan: Plan, data: Any) -> Iterator[WorkOff]:
+        with connection(plan.config.address) as own:
+            resources = Resources(plan.config.cpus_per_trial, plan.config.gpus_per_trial)
+            require_fitting_node(resources)
+            at_once = concurrency(plan.config, resources if own else None)
+            trainable = tune.with_resources(
+                _trainable(plan.config, data), resources.placement_group_factory()
+            )
+            yield partial(_run, trainable, at_once, resources.whole_device())
+
+
+def _run(
+    trainable: Any,
+    at_once: int,
+    whole_device: tune.PlacementGroupFactory,
+    dispatcher: Dispatcher,
+    stop_requested: Callable[[], bool],
+) -> None:
+    if dispatcher.finished:
+        return
+    scheduler = ShrinkScheduler(dispatcher, at_once, whole_device)
+    with _quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=ShrinkSearcher(scheduler),
+                scheduler=scheduler,
+                num_samples=-1,
+                max_concurrent_trials=at_once,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="autoshrink_ray",
+                storage_path=scratch,
+                stop=RunStopper(scheduler, stop_requested),
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        ).fit()
+    if scheduler.failure is not None:
+        raise scheduler.failure
+
+
+def concurrency(config: SearchConfig, own: Resources | None) -> int:
+    """Trials at once: what the open rounds can use, on a cluster of our own what it can hold.
+
+    Elsewhere all of them are pending at once, so that an autoscaler sees the whole demand.
+
+    Args:
+        config: The run's configuration.
+        own: A trial's resources if the cluster was started for this run alone, else None.
+    """
+    per_search = config.candidates if config.algorithm == "shrink" else config.budget or 1
+    demand = config.searches * (1 if config.granularity == "search" else per_search)
+    if config.max_concurrent is not None:
+        return min(config.max_concurrent, demand)
+    most = slots(own) if own is not None else _MOST_PENDING
+    return max(1, min(demand, most))
+
+
+def _trainable(config: SearchConfig, data: Any) -> Any:
+    """The run's trainable with what all its trials share, in Ray's object store."""
+    trainable = plugins.trainable(config.granularity)
+    return tune.with_parameters(trainable, settings=config.model_dump(mode="json"), data=data)
+
+
+@contextmanager
+def _quiet_tune(max_pending: int) -> Iterator[None]:
+    """Tune without its own logs, files and signal handlers, for the time of the run."""
+    settings = _SETTINGS | {"TUNE_MAX_PENDING_TRIALS_PG": str(max_pending)}
+    before = {name: os.environ.get(name) for name in settings}
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    os.environ.update(settings)
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,62 @@
+"""AutoShrink: from the complete cell, one edge less each round."""
+
+from __future__ import annotations
+
+from autoshrink_ray.objective import Objective
+from autoshrink_ray.policies.base import RoundPolicy
+from autoshrink_ray.seeds import shuffled
+from autoshrink_ray.topology import Edge, Topology
+
+
+class ShrinkPolicy(RoundPolicy):
+    """Progressive shrinking (paper, Algorithm 1).
+
+    Each round draws k different edges of the parent, uniformly among those whose removal leaves
+    at least one edge after pruning. A candidate is the parent without one of them. The best
+    becomes the parent, until at most `round(keep_fraction * |E0|)` edges are left, or one.
+    Where the initial cell is already that small, the only round evaluates the cell itself, so
+    that every search has an answer.
+
+    Args:
+        initial: Cell to start from.
+        candidates: k, at least 1.
+        keep_fraction: Fraction of the initial edges to keep, in (0, 1).
+        objective: Score to maximise.
+        seed: Seed of the draws.
+        search: Number of the search within its run.
+    """
+
+    def __init__(
+        self,
+        initial: Topology,
+        *,
+        candidates: int,
+        keep_fraction: float,
+        objective: Objective,
+        seed: int,
+        search: int = 0,
+    ) -> None:
+        super().__init__(search, objective)
+        self._initial = initial
+        self._candidates = candidates
+        self._last_size = max(1, round(keep_fraction * len(initial.edges)))
+        self._seed = seed
+
+    @property
+    def _parent(self) -> Topology:
+        return self._decisions[-1].topology if self._decisions else self._initial
+
+    def _draw(self, round_number: int) -> tuple[tuple[Topology, Edge | None], ...]:
+        parent = self._parent
+        if len(parent.edges) <= self._last_size:
+            return ((parent, None),)
+        drawn = shuffled(eligible_edges(parent), self._seed, "round", round_number)
+        return tuple((parent.without(edge), edge) for edge in drawn[: self._candidates])
+
+    def _is_final(self, round_number: int, winner: Topology) -> bool:
+        return len(winner.edges) <= self._last_size or not eligible_edges(winner)
+
+
+def eligible_edges(parent: Topology) -> list[Edge]:
+    """Edges whose removal leaves at least one edge after pruning, in order."""
+    return [edge for edge in parent.edges if parent.without(edge).edges]

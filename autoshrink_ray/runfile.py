@@ -1,0 +1,92 @@
+"""`run.yaml`: what a run is, written once when it starts."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from autoshrink_ray import files
+from autoshrink_ray.errors import FileFormatError
+from autoshrink_ray.storage import Folder
+
+SCHEMA_VERSION = 1
+
+_PACKAGES = ("autoshrink-ray", "ray", "torch", "torchvision", "numpy", "pyarrow")
+
+
+class RunFile(BaseModel, frozen=True, extra="forbid"):
+    """A run's `run.yaml`.
+
+    Attributes:
+        schema_version: Version of this format.
+        name: The run's name.
+        created: When it was started first, ISO 8601 with offset.
+        identity: Everything that can change a number; compared when the run is resumed.
+        config: The resolved configuration it was started with.
+        data_summary: The proxy data in one line.
+        versions: Releases of Python, the packages and the source revision.
+    """
+
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
+    name: str
+    created: str
+    identity: dict[str, Any]
+    config: dict[str, Any]
+    data_summary: str
+    versions: dict[str, str]
+
+    @staticmethod
+    def exists(folder: Folder) -> bool:
+        """Whether `folder` holds a run."""
+        return folder.exists(files.RUN)
+
+    def write(self, folder: Folder) -> None:
+        """Writes the file into a run's folder."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        folder.write(files.RUN, text.encode())
+
+    @classmethod
+    def read(cls, folder: Folder) -> RunFile:
+        """Reads the file of a run.
+
+        Raises:
+            StorageError: If it cannot be read.
+            FileFormatError: If it is damaged or from a newer version.
+        """
+        name = f"{folder.location}/{files.RUN}"
+        try:
+            data = yaml.safe_load(folder.read(files.RUN))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise FileFormatError(f"{name} is damaged: {' '.join(str(error).split())}") from error
+        files.refuse_newer(data, name, SCHEMA_VERSION)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise FileFormatError(f"{name} is damaged: {files.explain(error)}") from error
+
+
+def versions() -> dict[str, str]:
+    """Releases that take part in a run, by name."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # code that was uploaded to a cluster is not installed
+            found[package] = "not installed"
+    return found | {"git": _git_revision()}
+
+
+def _git_revision() -> str:
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

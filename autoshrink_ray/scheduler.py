@@ -1,0 +1,172 @@
+"""The policies inside Ray Tune: a scheduler that feeds them and a searcher that asks them.
+
+Written against Ray 2.60 and pinned to it: keeping worker processes warm across rounds needs a
+private part of Tune's controller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune import PlacementGroupFactory, Stopper
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from autoshrink_ray.dispatch import Assignment, Dispatcher, Outcome
+from autoshrink_ray.errors import AutoshrinkError
+
+
+class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
+    """Tune's trial scheduler of a run: the progressive shrink policy decides here.
+
+    A trial's result goes to the ledger and to its search's policy before anything else happens;
+    the trial is stopped once its work is done. When that completes a round, the policy decides,
+    and the searcher finds the next round's candidates waiting.
+
+    Args:
+        dispatcher: The run's work.
+        workers: Worker processes to keep warm between rounds.
+        exclusive: Resources of a trial that has its device for itself.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, workers: int, exclusive: PlacementGroupFactory
+    ) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+        self._workers = workers
+        self._exclusive = exclusive
+        self._assignments: dict[str, Assignment] = {}
+        self._warm: PlacementGroupFactory | None = None
+        self._alone: set[str] = set()
+        self.failure: BaseException | None = None
+
+    def next_work(self, trial_id: str) -> Assignment | None:
+        """Work for a new trial, or None while there is none to start."""
+        try:
+            assignment = self._dispatcher.next()
+        except AutoshrinkError as error:
+            self.failure = error
+            return None
+        if assignment is not None:
+            self._assignments[trial_id] = assignment
+        return assignment
+
+    @property
+    def over(self) -> bool:
+        """Whether no more trial will be needed."""
+        return self.failure is not None or self._dispatcher.finished
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if self._assignments[trial.trial_id].work.exclusive:
+            self._give_own_device(tune_controller, trial)
+        elif self._warm is None:
+            self._warm = trial.placement_group_factory
+            _actor_cache(tune_controller).increase_max(self._warm, by=self._workers)
+
+    def _give_own_device(self, tune_controller: Any, trial: Trial) -> None:
+        """Warm workers hold memory and resources: they go while a trial needs a whole device."""
+        trial.update_resources(self._exclusive)
+        if not self._alone and self._warm is not None:
+            _actor_cache(tune_controller).decrease_max(self._warm, by=self._workers)
+        self._alone.add(trial.trial_id)
+
+    def _leave_own_device(self, tune_controller: Any, trial: Trial) -> None:
+        if trial.trial_id in self._alone:
+            self._alone.remove(trial.trial_id)
+            if not self._alone and self._warm is not None:
+                _actor_cache(tune_controller).increase_max(self._warm, by=self._workers)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        assignment = self._assignments[trial.trial_id]
+        outcomes = [Outcome.model_validate_json(text) for text in result["outcomes"]]
+        try:
+            done = self._dispatcher.report(assignment.number, outcomes)
+        except AutoshrinkError as error:  # Tune would take it for a fault of the trial
+            self.failure = error
+            done = True
+        return str(TrialScheduler.STOP if done else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        self._leave_own_device(tune_controller, trial)
+        self._assignments.pop(trial.trial_id, None)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._leave_own_device(tune_controller, trial)
+        assignment = self._assignments.pop(trial.trial_id, None)
+        if assignment is None:
+            return
+        try:
+            self._dispatcher.lost(assignment.number, _last_line(trial.get_error()))
+        except AutoshrinkError as error:
+            self.failure = error
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._leave_own_device(tune_controller, trial)
+        self._assignments.pop(trial.trial_id, None)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """None: pending trials start by themselves, oldest first, as resources come free."""
+        return None
+
+    def debug_string(self) -> str:
+        return f"{len(self._assignments)} trials out"
+
+
+class ShrinkSearcher(Searcher):  # type: ignore[misc]
+    """Turns work into trial configurations; decides nothing.
+
+    Args:
+        scheduler: Holds the work.
+    """
+
+    def __init__(self, scheduler: ShrinkScheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+
+    def suggest(self, trial_id: str) -> dict[str, str] | str | None:
+        assignment = None if self._scheduler.over else self._scheduler.next_work(trial_id)
+        if assignment is not None:
+            return {"work": assignment.work.model_dump_json()}
+        return str(Searcher.FINISHED) if self._scheduler.over else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing to do: the scheduler has heard of it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is the only truth of a run."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a run resumes by replaying its ledger."""
+
+
+class RunStopper(Stopper):  # type: ignore[misc]
+    """Ends a Tune experiment when the run has failed or somebody asked for it.
+
+    Args:
+        scheduler: Knows of failures.
+        stop_requested: Tells whether to stop.
+    """
+
+    def __init__(self, scheduler: ShrinkScheduler, stop_requested: Any) -> None:
+        self._scheduler = scheduler
+        self._stop_requested = stop_requested
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._scheduler.failure is not None or bool(self._stop_requested())
+
+
+def _actor_cache(tune_controller: Any) -> Any:
+    """Tune's cache of idle actors; it keeps a single one unless told to expect more."""
+    return getattr(tune_controller, "_tune_controller", tune_controller)._actor_cache
+
+
+def _last_line(error: str | None) -> str:
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "unknown reason"

@@ -1,0 +1,171 @@
+"""Files on any filesystem that pyarrow knows: local disks, S3, GCS, HDFS."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+from autoshrink_ray.errors import StorageError
+
+_OBJECT_STORES = {"s3", "gcs", "abfs"}
+"""Filesystems whose objects appear whole when their stream is closed; they know no rename."""
+
+
+def resolve(location: str) -> tuple[fs.FileSystem, str]:
+    """Filesystem and path of a local path or a URI.
+
+    Raises:
+        StorageError: If the URI's scheme is unknown or the URI is malformed.
+    """
+    if "://" not in location:
+        return fs.LocalFileSystem(), str(Path(location).expanduser().absolute())
+    try:
+        filesystem, path = fs.FileSystem.from_uri(location)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise StorageError(
+            f"a storage location is a local path or a URI such as s3://bucket/folder, "
+            f"gs://bucket/folder or file:///folder; got {location!r}: {error}"
+        ) from error
+    return filesystem, path
+
+
+def join(location: str, *parts: str) -> str:
+    """`location` with `parts` below it; works for paths and for URIs (queries are kept)."""
+    base, mark, query = location.partition("?")
+    return "/".join([base.rstrip("/"), *parts]) + mark + query
+
+
+class Folder:
+    """One folder of a filesystem: reads, and writes whole files atomically.
+
+    A file is there completely or not at all, whenever a process dies. On an object store that
+    is how objects work; elsewhere a file is written beside its name, flushed to the device and
+    renamed.
+
+    Args:
+        location: Local path or URI. The folder need not exist.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.filesystem, self.path = resolve(location)
+        self.location = location if "://" in location else self.path
+
+    def __repr__(self) -> str:
+        return f"Folder({self.location!r})"
+
+    def _full(self, name: str) -> str:
+        return f"{self.path}/{name}" if name else self.path
+
+    def exists(self, name: str = "") -> bool:
+        """Whether there is a file or folder called `name`."""
+        return bool(self._info(name).type != fs.FileType.NotFound)
+
+    def _info(self, name: str) -> fs.FileInfo:
+        try:
+            return self.filesystem.get_file_info(self._full(name))
+        except OSError as error:
+            raise StorageError(f"cannot read {self._full(name)}: {error}") from error
+
+    def read(self, name: str) -> bytes:
+        """Content of the file `name`.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        try:
+            with self.filesystem.open_input_stream(self._full(name)) as stream:
+                return bytes(stream.read())
+        except OSError as error:
+            raise StorageError(f"cannot read {self._full(name)}: {error}") from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes the file `name` atomically, over an older one if there is one.
+
+        Raises:
+            StorageError: If it cannot be written; the older one is then still there.
+        """
+        target = self._full(name)
+        try:
+            if self.filesystem.type_name in _OBJECT_STORES:
+                self._put(target, content)
+            else:
+                self._write_and_rename(target, content)
+        except OSError as error:
+            raise StorageError(f"cannot write {target}: {error}") from error
+
+    def _write_and_rename(self, target: str, content: bytes) -> None:
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+        try:
+            self._put(temporary, content)
+            if isinstance(self.filesystem, fs.LocalFileSystem):
+                _flush_to_device(temporary)
+            self.filesystem.move(temporary, target)
+        except OSError:
+            if self.filesystem.get_file_info(temporary).type != fs.FileType.NotFound:
+                self.filesystem.delete_file(temporary)
+            raise
+
+    def _put(self, path: str, content: bytes) -> None:
+        with self.filesystem.open_output_stream(path) as stream:
+            stream.write(content)
+
+    def files(self, name: str = "", *, recursive: bool = False) -> Iterator[str]:
+        """Names of the files below the folder `name`, sorted; empty where there is none."""
+        yield from (i.removeprefix(self.path + "/") for i in self._entries(name, recursive, False))
+
+    def folders(self, name: str = "") -> list[str]:
+        """Names of the folders directly in the folder `name`, sorted."""
+        return [i.rpartition("/")[2] for i in self._entries(name, False, True)]
+
+    def _entries(self, name: str, recursive: bool, folders: bool) -> list[str]:
+        wanted = fs.FileType.Directory if folders else fs.FileType.File
+        selector = fs.FileSelector(self._full(name), recursive=recursive, allow_not_found=True)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise StorageError(f"cannot list {self._full(name)}: {error}") from error
+        return sorted(info.path for info in infos if info.type == wanted)
+
+    def delete(self) -> None:
+        """Deletes the folder with everything in it.
+
+        Raises:
+            StorageError: If it cannot be deleted.
+        """
+        try:
+            self.filesystem.delete_dir(self.path)
+        except OSError as error:
+            raise StorageError(f"cannot delete {self.path}: {error}") from error
+
+    def child(self, name: str) -> Folder:
+        """The folder `name` in this one."""
+        return Folder(join(self.location, name))
+
+    def check_writable(self) -> None:
+        """Writes, reads and deletes a small file.
+
+        Raises:
+            StorageError: If one of the three fails.
+        """
+        name = f".writable-{uuid.uuid4().hex}"
+        self.write(name, b"autoshrink_ray")
+        if self.read(name) != b"autoshrink_ray":
+            raise StorageError(f"{self.location} does not give back what was written to it")
+        try:
+            self.filesystem.delete_file(self._full(name))
+        except OSError as error:
+            raise StorageError(f"cannot delete in {self.location}: {error}") from error
+
+
+def _flush_to_device(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,237 @@
+"""Image cells: separable 3x3 and 1x1 convolutions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from autoshrink_ray.contracts import ImageShape, Settings
+from autoshrink_ray.seeds import shuffled
+from autoshrink_ray.topology import Topology
+from search_spaces.cost import cnn_cost
+from search_spaces.ops import (
+    Classifier,
+    ConvNormAct,
+    Projection,
+    SeparableConv,
+    concatenate,
+    max_pool_same,
+)
+from search_spaces.plan import STEM_SIZE, Activation, CnnPlan, Norm, Stage, stage_width
+from search_spaces.vocabulary import check_cell
+
+OPERATIONS: dict[str, type[SeparableConv] | type[ConvNormAct]] = {
+    "sep3x3": SeparableConv,
+    "conv1x1": ConvNormAct,
+}
+"""Modules of the node operations, by name."""
+
+ROLES = ("kernel", "depthwise", "projection", "other")
+"""Kinds of parameters that weight decay tells apart."""
+
+
+class CnnMacro(Settings):
+    """The proxy network around a cell; the defaults are the original search's.
+
+    Attributes:
+        stem_filters: Output channels of the 3x3 stem.
+        base_width: Channels of a node in a stage of scale 1.
+        scale: Width of each stage in multiples of `base_width`, rounded to a multiple of 4.
+        pools: Factor by which each stage makes height and width smaller.
+        bn_eps: Epsilon of batch normalisation.
+        bn_momentum: Weight of the newest batch in its running averages.
+    """
+
+    stem_filters: Annotated[int, Field(ge=1)] = 32
+    base_width: Annotated[int, Field(ge=1)] = 16
+    scale: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)
+    ] = (1.0, 2.0, 4.0)
+    pools: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 2)
+    bn_eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _one_pool_for_each_scale(self) -> CnnMacro:
+        if len(self.scale) != len(self.pools):
+            raise ValueError(
+                "scale and pools have one entry for each stage, "
+                f"got {len(self.scale)} of scale and {len(self.pools)} of pools"
+            )
+        return self
+
+    @property
+    def plan(self) -> CnnPlan:
+        """The network that these settings describe: one cell a stage, nothing extra in the head."""
+        widths = (stage_width(self.base_width * scale) for scale in self.scale)
+        return CnnPlan(
+            stem_filters=self.stem_filters,
+            stages=tuple(Stage(*stage) for stage in zip(widths, self.pools, strict=True)),
+            norm=Norm(self.bn_eps, self.bn_momentum),
+        )
+
+
+class Cell(nn.Module):
+    """A residual cell: every leaf ends linear, and the leaves side by side are its output.
+
+    Node 0 is the input, max-pooled where `pool` > 1. Node j applies its operation to the channel
+    concatenation of its predecessors. The shortcut starts before the pooling: identity where the
+    shapes agree, else a projection.
+
+    Args:
+        topology: At least one edge; nodes that node 0 does not reach are ignored.
+        in_channels: C of the input.
+        width: Channels of each node after node 0.
+        pool: Factor by which height and width shrink.
+        activation: Non-linearity of the operations.
+        norm: Settings of batch normalisation.
+
+    Attributes:
+        out_channels: Leaves times width.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        in_channels: int,
+        width: int,
+        pool: int,
+        activation: Activation,
+        norm: Norm,
+    ) -> None:
+        super().__init__()
+        topology = topology.pruned()
+        self.pool = pool
+        self.leaves = topology.leaves
+        self.out_channels = len(self.leaves) * width
+        self.predecessors = {
+            node: topology.predecessors(node) for node in sorted(topology.reachable - {0})
+        }
+        self.nodes = nn.ModuleDict()
+        for node, before in self.predecessors.items():
+            self.nodes[str(node)] = OPERATIONS[topology.ops[node]](
+                sum(width if source else in_channels for source in before),
+                width,
+                activation,
+                norm,
+                linear=node in self.leaves,
+            )
+        same_shape = pool == 1 and in_channels == self.out_channels
+        self.shortcut: nn.Module = (
+            nn.Identity() if same_shape else Projection(in_channels, self.out_channels, pool, norm)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to (B, out_channels, ceil(H / pool), ceil(W / pool))."""
+        states = {0: max_pool_same(x, self.pool)}
+        for node, before in self.predecessors.items():
+            states[node] = self.nodes[str(node)](concatenate([states[i] for i in before]))
+        out: Tensor = concatenate([states[leaf] for leaf in self.leaves]) + self.shortcut(x)
+        return out
+
+
+class Head(nn.Module):
+    """Optional 1x1 convolution, global average pool, linear classifier with bias."""
+
+    def __init__(self, in_channels: int, classes: int, plan: CnnPlan) -> None:
+        super().__init__()
+        features = plan.head_filters or in_channels
+        self.conv: nn.Module = (
+            ConvNormAct(in_channels, features, plan.activation, plan.norm)
+            if plan.head_filters
+            else nn.Identity()
+        )
+        self.classifier = Classifier(features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, classes)."""
+        logits: Tensor = self.classifier(self.conv(x).mean(dim=(2, 3)))
+        return logits
+
+
+class CellNetwork(nn.Module):
+    """An image classifier made of one cell, repeated as a plan says: stem, stages, head."""
+
+    def __init__(self, topology: Topology, plan: CnnPlan, shape: ImageShape) -> None:
+        super().__init__()
+        self.stem = ConvNormAct(
+            shape.channels,
+            plan.stem_filters,
+            plan.activation,
+            plan.norm,
+            size=STEM_SIZE,
+            stride=plan.stem_stride,
+        )
+        channels = plan.stem_filters
+        self.stages = nn.Sequential()
+        for stage in plan.stages:
+            cells = nn.Sequential()
+            for number in range(stage.cells):
+                pool = stage.pool if number == 0 else 1
+                cell = Cell(topology, channels, stage.width, pool, plan.activation, plan.norm)
+                channels = cell.out_channels
+                cells.append(cell)
+            self.stages.append(cells)
+        self.head = Head(channels, shape.classes, plan)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes)."""
+        logits: Tensor = self.head(self.stages(self.stem(x)))
+        return logits
+
+    def parameters_by_role(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters, each under the one role that weight decay gives it.
+
+        `kernel`: stem, 1x1, pointwise and classifier kernels; `depthwise`: depthwise kernels;
+        `projection`: kernels of shortcuts; `other`: batch normalisation and biases.
+        """
+        roles: dict[str, list[nn.Parameter]] = {role: [] for role in ROLES}
+        for module in self.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                role = getattr(module, "role", "other") if name == "weight" else "other"
+                roles[role].append(parameter)
+        return roles
+
+
+class CnnSpace:
+    """The search space of image cells."""
+
+    name = "cnn"
+    task = "image"
+    nodes = 8
+    keep_fraction = 0.01
+    data = "digits"
+    Macro: type[Settings] = CnnMacro
+
+    def initial(self, nodes: int, seed: int) -> Topology:
+        """The complete cell, its operations used equally often, in an order drawn from `seed`.
+
+        Node 0's operation is drawn with the others. With an odd number of nodes the first
+        operation is used once more.
+        """
+        names = list(OPERATIONS)
+        balanced = [names[node % len(names)] for node in range(nodes)]
+        return Topology.complete(tuple(shuffled(balanced, seed, "operations")))
+
+    def check(self, topology: Topology) -> None:
+        """Raises TopologyError unless the cell has an edge and only this space's operations."""
+        check_cell(topology, OPERATIONS)
+
+    def build(self, topology: Topology, macro: CnnMacro, shape: ImageShape) -> CellNetwork:
+        """The untrained proxy network, its weights drawn from torch's global generator.
+
+        Raises:
+            TopologyError: If the space does not have the cell.
+        """
+        self.check(topology)
+        return CellNetwork(topology, macro.plan, shape)
+
+    def cost(self, topology: Topology, macro: CnnMacro, shape: ImageShape) -> dict[str, int]:
+        """`macs` of one image, `params` and `params_without_bn` of the proxy network."""
+        self.check(topology)
+        return cnn_cost(topology, macro.plan, shape).metrics
+
+
+SPACE = CnnSpace()

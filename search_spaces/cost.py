@@ -1,0 +1,135 @@
+"""Multiply-accumulates and parameters, from topology and plan alone: no module is built.
+
+A k x k convolution has Ho * Wo * k * k * Cin * Cout MACs, a depthwise one H * W * k * k * C.
+Shortcut projections count; batch normalisation, activations, pooling and concatenation do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoshrink_ray.contracts import ImageShape
+from autoshrink_ray.topology import Topology
+from search_spaces.plan import STEM_SIZE, CnnPlan
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of an image network costs; parts add up.
+
+    Attributes:
+        macs: Multiply-accumulates for one image.
+        params: Trainable parameters.
+        params_without_bn: The same without batch normalisation's, as the paper's tables count.
+    """
+
+    macs: int = 0
+    params: int = 0
+    params_without_bn: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.macs + other.macs,
+            self.params + other.params,
+            self.params_without_bn + other.params_without_bn,
+        )
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """The three numbers by name."""
+        return {
+            "macs": self.macs,
+            "params": self.params,
+            "params_without_bn": self.params_without_bn,
+        }
+
+
+@dataclass(frozen=True)
+class _Map:
+    """Shape of a feature map."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    def resized(self, channels: int, stride: int = 1) -> _Map:
+        return _Map(channels, -(-self.height // stride), -(-self.width // stride))
+
+
+def cnn_cost(topology: Topology, plan: CnnPlan, shape: ImageShape) -> Cost:
+    """Cost of an image network for one image of `shape`.
+
+    Args:
+        topology: At least one edge; unreachable nodes cost nothing.
+        plan: The network around the cell.
+        shape: Channels, height, width and classes.
+    """
+    here = _Map(shape.channels, shape.height, shape.width)
+    stem = here.resized(plan.stem_filters, plan.stem_stride)
+    cost, here = _conv_norm(here, stem, STEM_SIZE), stem
+    for stage in plan.stages:
+        for number in range(stage.cells):
+            pool = stage.pool if number == 0 else 1
+            after = here.resized(len(topology.leaves) * stage.width, pool)
+            cost += _cell(topology.pruned(), here, after, stage.width, pool)
+            here = after
+    if plan.head_filters:
+        after = here.resized(plan.head_filters)
+        cost, here = cost + _conv_norm(here, after), after
+    return cost + _classifier(here.channels, shape.classes)
+
+
+def _cell(topology: Topology, before: _Map, after: _Map, width: int, pool: int) -> Cost:
+    cost = Cost()
+    pooled = before.resized(before.channels, pool)
+    for node in topology.reachable - {0}:
+        sources = topology.predecessors(node)
+        channels = sum(width if source else before.channels for source in sources)
+        cost += _operation(topology.ops[node], pooled.resized(channels), pooled.resized(width))
+    return cost if before == after else cost + _conv_norm(before, after)
+
+
+def _operation(op: str, before: _Map, after: _Map) -> Cost:
+    if op == "conv1x1":
+        return _conv_norm(before, after)
+    kernel = 3 * 3 * before.channels
+    depthwise = Cost(before.pixels * kernel, kernel + 2 * before.channels, kernel)
+    return depthwise + _conv_norm(before, after)
+
+
+def _conv_norm(before: _Map, after: _Map, size: int = 1) -> Cost:
+    kernel = size * size * before.channels * after.channels
+    return Cost(after.pixels * kernel, kernel + 2 * after.channels, kernel)
+
+
+def _classifier(features: int, classes: int) -> Cost:
+    params = features * classes + classes
+    return Cost(features * classes, params, params)
+
+
+def rnn_cost(topology: Topology, hidden_size: int, vocabulary: int) -> dict[str, int]:
+    """Cost of a recurrent language model whose embedding has `hidden_size` and is tied.
+
+    Args:
+        topology: The cell; only edges that node 0 reaches count.
+        hidden_size: H, also the size of the embedding.
+        vocabulary: V.
+
+    Returns:
+        `macs` of one token without the decoder; `decoder_macs` of one token, V * H; `params` of
+        the whole model, the tied embedding once; `cost` = |E| * H^2, which the search's score
+        reads in place of MACs.
+    """
+    square = hidden_size * hidden_size
+    edges = len(topology.pruned().edges)
+    cell = 4 * square + 2 * edges * square  # W0 is (2H, 2H), each edge's matrix (H, 2H)
+    return {
+        "macs": cell,
+        "params": cell + vocabulary * hidden_size + vocabulary,
+        "cost": edges * square,
+        "decoder_macs": vocabulary * hidden_size,
+    }

@@ -1,0 +1,85 @@
+"""Published cells, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoshrink_ray.topology import Topology
+
+PAPER = (
+    "AutoShrink: A Topology-aware NAS for Discovering Efficient Architecture, "
+    "AAAI 2020, arXiv 1911.09251"
+)
+
+
+@dataclass(frozen=True)
+class ZooCell:
+    """A cell that somebody published, and what they reported of it.
+
+    Attributes:
+        name: What the zoo calls it.
+        space: Name of its search space.
+        topology: The cell in the publication's numbering.
+        description: The network that the published figures are of.
+        source: Where it was published.
+        published: Reported figures: accuracies in [0, 1], perplexities, parameters, MACs.
+    """
+
+    name: str
+    space: str
+    topology: Topology
+    description: str
+    source: str
+    published: Mapping[str, float]
+
+
+_SHRINK_CNN = Topology(
+    ops=("conv1x1", "sep3x3", "sep3x3", "sep3x3", "conv1x1"),
+    edges=((0, 1), (0, 2), (0, 3), (0, 4), (1, 3), (2, 4)),
+)
+
+_SHRINK_RNN = Topology(
+    ops=("tanh", "identity", "sigmoid", "sigmoid", "tanh", "identity"),
+    edges=(
+        *((0, 1), (0, 2), (0, 3), (0, 4), (0, 5)),
+        *((1, 3), (1, 4), (1, 5)),
+        *((2, 4), (2, 5)),
+        *((3, 4), (3, 5)),
+    ),
+)
+
+_CELLS = (
+    ZooCell(
+        name="shrink-cnn-a",
+        space="cnn",
+        topology=_SHRINK_CNN,
+        description="ImageNet at 224 x 224 pixels, 18 residual cells, ReLU, 300 epochs",
+        source=PAPER,
+        published={"imagenet_top1_accuracy": 0.739, "params": 3.6e6, "macs": 384e6},
+    ),
+    ZooCell(
+        name="shrink-cnn-b",
+        space="cnn",
+        topology=_SHRINK_CNN,
+        description="The cell of shrink-cnn-a with Swish in place of ReLU, except after the "
+        "depthwise part of its linear leaf; ImageNet at 224 x 224 pixels, 300 epochs",
+        source=PAPER,
+        published={"imagenet_top1_accuracy": 0.751, "params": 3.6e6, "macs": 384e6},
+    ),
+    ZooCell(
+        name="shrink-rnn",
+        space="rnn",
+        topology=_SHRINK_RNN,
+        description="Penn Treebank, embedding and hidden size 745, vocabulary 10,000",
+        source=PAPER,
+        published={
+            "ptb_valid_perplexity": 58.5,
+            "ptb_test_perplexity": 56.5,
+            "params": 24e6,
+        },
+    ),
+)
+
+CELLS: dict[str, ZooCell] = {cell.name: cell for cell in _CELLS}
+"""All published cells, by name."""
