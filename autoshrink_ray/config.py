@@ -87,7 +87,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     max_retries: Annotated[int, Field(ge=0)] = 3
     executor: Literal["tune", "in-process"] = "tune"
     address: str | None = None
-    storage: str = DEFAULT_STORAGE
+    storage: Annotated[str, Field(min_length=1)] = DEFAULT_STORAGE
     name: Annotated[str, Field(pattern=_NAME)] | None = None
     plugins: tuple[str, ...] = ()
 

@@ -126,6 +126,8 @@ def parse_file(model: type[Model], content: bytes, name: str, version: int) -> M
         return model.model_validate(data)
     except ValidationError as error:
         raise FileFormatError(f"{name} is damaged: {explain(error)}") from error
+    except TopologyError as error:
+        raise FileFormatError(f"{name} is damaged: {error}") from error
 
 
 def refuse_newer(data: Any, name: str, version: int) -> None:

@@ -64,14 +64,14 @@ class LedgerContents:
     Attributes:
         evaluations: By (search, round, index), in that order.
         decisions: By (search, round), in that order.
-        ends: How the attempts that ended did so, oldest first.
-        attempts: Number of attempts that left something.
+        ends: How the attempts that ended did so, by attempt.
+        attempts: Attempts that left something, oldest first.
         sources: Object that each evaluation comes from.
     """
 
     evaluations: dict[Place, Evaluation] = field(default_factory=dict)
     decisions: dict[tuple[int, int], Decision] = field(default_factory=dict)
-    ends: tuple[End, ...] = ()
+    ends: dict[str, End] = field(default_factory=dict)
     attempts: tuple[str, ...] = ()
     sources: dict[Place, str] = field(default_factory=dict)
 
@@ -173,16 +173,15 @@ def read_ledger(folder: Folder) -> LedgerContents:
     names.sort(key=lambda name: (_attempt_of(name), name))
     with ThreadPoolExecutor(_READERS) as pool:
         records = list(pool.map(lambda name: _read_record(folder, name), names))
-    contents = LedgerContents(
-        ends=tuple(record for record in records if isinstance(record, End)),
-        attempts=tuple(sorted({_attempt_of(name) for name in names})),
-    )
+    contents = LedgerContents(attempts=tuple(sorted({_attempt_of(name) for name in names})))
     for name, record in zip(names, records, strict=True):
         if isinstance(record, Evaluation):
             contents.evaluations.setdefault(record.candidate.place, record)
             contents.sources.setdefault(record.candidate.place, name)
         elif isinstance(record, Decision):
             contents.decisions.setdefault((record.search, record.round), record)
+        elif isinstance(record, End):
+            contents.ends[_attempt_of(name)] = record
     return contents
 
 

@@ -95,6 +95,10 @@ def load_plugin(module: str) -> None:
     Raises:
         ConfigError: If there is no such module.
     """
+    if not all(module.split(".")):
+        raise ConfigError(
+            f"a plug-in is an importable module such as package.module, got {module!r}"
+        )
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

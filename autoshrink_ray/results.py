@@ -11,7 +11,7 @@ import pyarrow as pa
 from autoshrink_ray import files
 from autoshrink_ray.errors import StorageError
 from autoshrink_ray.files import CellFile
-from autoshrink_ray.ledger import LedgerContents, read_ledger
+from autoshrink_ray.ledger import End, LedgerContents, read_ledger
 from autoshrink_ray.objective import Objective, objective
 from autoshrink_ray.policies.base import best_decision
 from autoshrink_ray.records import Decision
@@ -77,16 +77,19 @@ class Run:
         """`finished`, `failed`, `interrupted`, or `open`: still going, or its driver died."""
         if all(search.status == "finished" for search in self.searches):
             return "finished"
-        ends = self.ledger.ends
-        if ends and len(self.ledger.attempts) == len(ends):
-            return ends[-1].status
-        return "open"
+        return self._last_end.status if self._last_end else "open"
 
     @property
     def message(self) -> str:
         """Why the run ended before it was finished; empty otherwise."""
-        ends = self.ledger.ends
-        return ends[-1].message if ends and self.status in {"failed", "interrupted"} else ""
+        stopped = self.status in {"failed", "interrupted"}
+        return self._last_end.message if stopped and self._last_end else ""
+
+    @property
+    def _last_end(self) -> End | None:
+        """How the latest attempt ended; None while it goes on, or if it was killed."""
+        attempts = self.ledger.attempts
+        return self.ledger.ends.get(attempts[-1]) if attempts else None
 
     @property
     def best(self) -> Decision | None:

@@ -104,7 +104,7 @@ def _require_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _says_finished(folder: Folder) -> bool:
     """Whether an earlier attempt finished the run and left everything in place."""
-    return any(end.status == "finished" for end in Run(folder.location).ledger.ends)
+    return any(end.status == "finished" for end in Run(folder.location).ledger.ends.values())
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

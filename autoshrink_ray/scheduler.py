@@ -6,6 +6,7 @@ private part of Tune's controller.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune import PlacementGroupFactory, Stopper
@@ -98,7 +99,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         if assignment is None:
             return
         try:
-            self._dispatcher.lost(assignment.number, _last_line(trial.get_error()))
+            self._dispatcher.lost(assignment.number, _last_line(trial.error_file))
         except AutoshrinkError as error:
             self.failure = error
 
@@ -167,6 +168,8 @@ def _actor_cache(tune_controller: Any) -> Any:
     return getattr(tune_controller, "_tune_controller", tune_controller)._actor_cache
 
 
-def _last_line(error: str | None) -> str:
-    lines = [line for line in (error or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "unknown reason"
+def _last_line(error_file: str | None) -> str:
+    """What a trial died of, from the file that Tune keeps for it on the driver's disk."""
+    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown reason"

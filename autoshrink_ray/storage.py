@@ -12,6 +12,9 @@ from pyarrow import fs
 
 from autoshrink_ray.errors import StorageError
 
+_FAILURES = (OSError, pa.ArrowException)
+"""What a filesystem raises; Arrow's own exceptions are for paths that it does not take at all."""
+
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 """Filesystems whose objects appear whole when their stream is closed; they know no rename."""
 
@@ -20,13 +23,13 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """Filesystem and path of a local path or a URI.
 
     Raises:
-        StorageError: If the URI's scheme is unknown or the URI is malformed.
+        StorageError: If the URI's scheme is unknown or the URI is malformed, or `~` has no home.
     """
-    if "://" not in location:
-        return fs.LocalFileSystem(), str(Path(location).expanduser().absolute())
     try:
+        if "://" not in location:
+            return fs.LocalFileSystem(), str(Path(location).expanduser().absolute())
         filesystem, path = fs.FileSystem.from_uri(location)
-    except (pa.ArrowException, ValueError, OSError) as error:
+    except (*_FAILURES, ValueError, RuntimeError) as error:
         raise StorageError(
             f"a storage location is a local path or a URI such as s3://bucket/folder, "
             f"gs://bucket/folder or file:///folder; got {location!r}: {error}"
@@ -36,7 +39,8 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
 
 def join(location: str, *parts: str) -> str:
     """`location` with `parts` below it; works for paths and for URIs (queries are kept)."""
-    base, mark, query = location.partition("?")
+    is_uri = "://" in location
+    base, mark, query = location.partition("?") if is_uri else (location, "", "")
     return "/".join([base.rstrip("/"), *parts]) + mark + query
 
 
@@ -68,7 +72,7 @@ class Folder:
     def _info(self, name: str) -> fs.FileInfo:
         try:
             return self.filesystem.get_file_info(self._full(name))
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot read {self._full(name)}: {error}") from error
 
     def read(self, name: str) -> bytes:
@@ -80,7 +84,7 @@ class Folder:
         try:
             with self.filesystem.open_input_stream(self._full(name)) as stream:
                 return bytes(stream.read())
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot read {self._full(name)}: {error}") from error
 
     def write(self, name: str, content: bytes) -> None:
@@ -95,7 +99,7 @@ class Folder:
                 self._put(target, content)
             else:
                 self._write_and_rename(target, content)
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot write {target}: {error}") from error
 
     def _write_and_rename(self, target: str, content: bytes) -> None:
@@ -106,7 +110,7 @@ class Folder:
             if isinstance(self.filesystem, fs.LocalFileSystem):
                 _flush_to_device(temporary)
             self.filesystem.move(temporary, target)
-        except OSError:
+        except _FAILURES:
             if self.filesystem.get_file_info(temporary).type != fs.FileType.NotFound:
                 self.filesystem.delete_file(temporary)
             raise
@@ -128,7 +132,7 @@ class Folder:
         selector = fs.FileSelector(self._full(name), recursive=recursive, allow_not_found=True)
         try:
             infos = self.filesystem.get_file_info(selector)
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot list {self._full(name)}: {error}") from error
         return sorted(info.path for info in infos if info.type == wanted)
 
@@ -140,7 +144,7 @@ class Folder:
         """
         try:
             self.filesystem.delete_dir(self.path)
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot delete {self.path}: {error}") from error
 
     def child(self, name: str) -> Folder:
@@ -159,7 +163,7 @@ class Folder:
             raise StorageError(f"{self.location} does not give back what was written to it")
         try:
             self.filesystem.delete_file(self._full(name))
-        except OSError as error:
+        except _FAILURES as error:
             raise StorageError(f"cannot delete in {self.location}: {error}") from error
 
 

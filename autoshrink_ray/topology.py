@@ -31,13 +31,18 @@ class Topology:
         edges: Sorted, distinct pairs (i, j) with 0 <= i < j < N.
 
     Raises:
-        TopologyError: On fewer than 2 or more than 12 nodes, or an edge that breaks a rule.
+        TopologyError: On fewer than 2 or more than 12 nodes, or a value that breaks a rule.
     """
 
     ops: tuple[str, ...]
     edges: tuple[Edge, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ops, tuple) or not isinstance(self.edges, tuple):
+            raise TopologyError(
+                f"ops and edges are tuples, got {type(self.ops).__name__} and "
+                f"{type(self.edges).__name__}"
+            )
         if not MIN_NODES <= len(self.ops) <= MAX_NODES:
             raise TopologyError(f"a cell has {MIN_NODES} to {MAX_NODES} nodes, got {len(self.ops)}")
         for op in self.ops:

@@ -90,7 +90,8 @@ def _cell(topology: Topology, before: _Map, after: _Map, width: int, pool: int) 
         sources = topology.predecessors(node)
         channels = sum(width if source else before.channels for source in sources)
         cost += _operation(topology.ops[node], pooled.resized(channels), pooled.resized(width))
-    return cost if before == after else cost + _conv_norm(before, after)
+    same_shape = pool == 1 and before.channels == after.channels
+    return cost if same_shape else cost + _conv_norm(before, after)
 
 
 def _operation(op: str, before: _Map, after: _Map) -> Cost:

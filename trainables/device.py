@@ -57,8 +57,8 @@ class Compute:
     def seeded(self, seed: int) -> Iterator[None]:
         """Computes on these settings with torch's generators started from `seed`.
 
-        Generators and settings are put back at the end, so neither what was computed before nor
-        what comes after has an influence.
+        What was computed before has no influence, and generators and algorithms are put back at
+        the end; the number of threads stays.
         """
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)

@@ -28,6 +28,7 @@ _SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the run has its own
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state is expendable
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",  # checked before the start
+    "RAY_AIR_NEW_OUTPUT": "0",  # no banner
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 

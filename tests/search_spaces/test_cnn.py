@@ -141,14 +141,27 @@ def test_defaults_are_the_original_proxy_network():
 # The cell
 
 
+def output_slowly(cell, topology, x):
+    """The cell's output node by node; every node's module is called where it is needed."""
+
+    def state(node):
+        if node == 0:
+            return F.max_pool2d(x, cell.pool, ceil_mode=True)
+        before = [source for source, target in topology.edges if target == node]
+        return cell.nodes[str(node)](torch.cat([state(source) for source in before], dim=1))
+
+    return torch.cat([state(leaf) for leaf in topology.leaves], dim=1) + cell.shortcut(x)
+
+
 @small
-@given(st.data())
-def test_cell_concatenates_predecessors_and_leaves(data):
-    topology = data.draw(topologies(OPS, max_nodes=6))
-    pool = data.draw(st.sampled_from([1, 2]))
-    cell = small_cell(topology, in_channels=data.draw(st.sampled_from([4, 8])), pool=pool).eval()
-    x = torch.randn(2, cell.nodes[str(min(cell.predecessors))].in_channels_of_input, 5, 6) if 0 else None
-    x = torch.randn(2, 8 if False else 4, 5, 6) if x is None else x
+@given(topologies(OPS, max_nodes=5), st.sampled_from([4, 6]), st.sampled_from([1, 2]))
+def test_cell_joins_predecessors_and_leaves_by_channel(topology, in_channels, pool):
+    cell = small_cell(topology, in_channels, pool=pool).eval()
+    x = torch.randn(2, in_channels, 5, 6)
+    out = cell(x)
+    assert out.shape == (2, 4 * len(topology.leaves), -(-5 // pool), 6 // pool)
+    assert out.shape[1] == cell.out_channels
+    torch.testing.assert_close(out, output_slowly(cell, topology, x))
 
 
 @small
@@ -163,4 +176,123 @@ def test_inner_nodes_are_rectified_and_leaves_are_not(topology):
     cell(torch.randn(4, 4, 5, 5))
     assert outputs.keys() == topology.reachable - {0}
     for node, output in outputs.items():
-        assert (output.min() < 0) == (node in topology.leaves)
+        assert bool(output.min() < 0) == (node in topology.leaves)
+
+
+def silence_leaves(cell):
+    """Makes every node's output zero, so that only the shortcut is left."""
+    for node in cell.nodes.values():
+        norm = node.pointwise.norm if hasattr(node, "pointwise") else node.norm
+        nn.init.zeros_(norm.weight)
+
+
+def test_residual_is_the_input_where_the_shape_stays():
+    cell = small_cell(CHAIN, in_channels=4, width=4, pool=1)
+    silence_leaves(cell)
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(cell(x), x)
+
+
+@pytest.mark.parametrize(("in_channels", "pool"), [(6, 1), (4, 2), (6, 2)])
+def test_residual_projects_the_input_before_pooling_where_the_shape_changes(in_channels, pool):
+    cell = small_cell(CHAIN, in_channels, width=4, pool=pool)
+    silence_leaves(cell)
+    x = torch.randn(2, in_channels, 5, 6)
+    projected = F.conv2d(x, cell.shortcut.conv.weight, stride=pool)
+    expected = F.batch_norm(projected, None, None, training=True, eps=NORM.eps)
+    torch.testing.assert_close(cell(x), expected)
+
+
+# The network
+
+
+def test_proxy_network_has_the_stages_of_its_settings():
+    topology = Topology(("sep3x3", "sep3x3", "conv1x1"), ((0, 1), (0, 2)))
+    network = built(topology, macro=CnnMacro(), shape=ImageShape(3, 32, 32, 10)).eval()
+    x = network.stem(torch.randn(1, 3, 32, 32))
+    assert x.shape == (1, 32, 32, 32)
+    assert x.min() >= 0
+    for stage, shape in zip(
+        network.stages, [(1, 32, 32, 32), (1, 64, 16, 16), (1, 128, 8, 8)], strict=True
+    ):
+        x = stage(x)
+        assert x.shape == shape
+    assert network.head(x).shape == (1, 10)
+    assert torch.allclose(network.head(x), network.head.classifier(x.mean((2, 3))))
+
+
+def test_only_the_first_cell_of_a_stage_pools():
+    plan = CnnPlan(4, (Stage(4, 2, cells=3), Stage(8, 2, cells=2)), NORM, stem_stride=2)
+    network = CellNetwork(CHAIN, plan, SHAPE)
+    assert [[cell.pool for cell in stage] for stage in network.stages] == [[2, 1, 1], [2, 1]]
+    assert network(images()).shape == (4, 3)
+
+
+def test_head_convolution_widens_the_features():
+    plan = CnnPlan(4, (Stage(4, 1),), NORM, head_filters=20, activation="swish")
+    network = CellNetwork(CHAIN, plan, SHAPE)
+    assert network.head.classifier.in_features == 20
+    assert network(images()).shape == (4, 3)
+    assert any(isinstance(module, nn.SiLU) for module in network.modules())
+
+
+def test_settings_of_batch_normalisation_reach_every_layer():
+    network = built(CHAIN, macro=SMALL.model_copy(update={"bn_eps": 1e-3, "bn_momentum": 0.5}))
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.5)}
+
+
+@small
+@given(topologies(OPS, max_nodes=6))
+def test_each_parameter_is_trained_and_has_one_role(topology):
+    network = built(topology)
+    network(images()).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    roles = network.parameters_by_role()
+    listed = [id(parameter) for group in roles.values() for parameter in group]
+    assert sorted(listed) == sorted(map(id, network.parameters()))
+
+
+def test_roles_are_those_that_weight_decay_tells_apart():
+    network = built(CHAIN)
+    roles = network.parameters_by_role()
+    first, second = (stage[0] for stage in network.stages)
+    assert {role: set(map(id, group)) for role, group in roles.items()} == {
+        "kernel": {
+            id(network.stem.conv.weight),
+            id(first.nodes["1"].pointwise.conv.weight),
+            id(first.nodes["2"].conv.weight),
+            id(second.nodes["1"].pointwise.conv.weight),
+            id(second.nodes["2"].conv.weight),
+            id(network.head.classifier.weight),
+        },
+        "depthwise": {id(cell.nodes["1"].depthwise.weight) for cell in (first, second)},
+        "projection": {id(second.shortcut.conv.weight)},
+        "other": {
+            id(network.head.classifier.bias),
+            *(
+                id(parameter)
+                for module in network.modules()
+                if isinstance(module, nn.BatchNorm2d)
+                for parameter in module.parameters()
+            ),
+        },
+    }
+
+
+@small
+@given(st.data())
+def test_isomorphic_cells_give_identical_networks(data):
+    topology = data.draw(topologies(OPS, max_nodes=6))
+    other = data.draw(relabellings(topology))
+    outputs = [built(cell.canonical(), seed=7)(images()) for cell in (topology, other)]
+    assert torch.equal(*outputs)
+
+
+@small
+@given(unpruned_topologies(OPS, max_nodes=6))
+def test_unreachable_nodes_add_nothing(topology):
+    networks = [built(cell, seed=7) for cell in (topology, topology.pruned())]
+    states = [network.state_dict() for network in networks]
+    assert states[0].keys() == states[1].keys()
+    assert torch.equal(*(network(images()) for network in networks))

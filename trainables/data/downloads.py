@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import tarfile
+import urllib.error
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +169,9 @@ def _fetch(url: str, archive: _Archive, into: Path) -> Exception | None:
 
     try:
         download_and_extract_archive(url, str(into), filename=archive.name, md5=archive.md5)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        return error
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError) as error:
         return error
     return None

@@ -55,7 +55,7 @@ def test_agrees_with_an_unrestricted_unpickler(tmp_path: Path, write: Callable[.
 def test_nothing_in_a_file_is_executed(tmp_path: Path, protocol: int) -> None:
     path, trace = tmp_path / "batch", tmp_path / "trace"
     path.write_bytes(pickle.dumps({"data": Payload(trace), "labels": LABELS}, protocol))
-    with pytest.raises(DataError, match="is not a batch of CIFAR-10: .*it asks for posix.mkdir"):
+    with pytest.raises(DataError, match=r"is not a batch of CIFAR-10: .*it asks for posix\.mkdir"):
         read_batch(path)
     assert not trace.exists()
 

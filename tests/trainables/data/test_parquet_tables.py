@@ -146,7 +146,7 @@ def test_different_sizes_need_an_image_size(folder: Path) -> None:
         ("valid", [0, 1, 2, 3], r"valid\.parquet: a label is one of 0\.\.2, got 3 at position 3"),
         ("valid", [0, 1, 2, -5], r"valid\.parquet: .* got -5"),
         ("train", [0, 1, 2, 10**12], f"class number below 100000, got {10**12}"),
-        ("train", [0, 1, 2, 2**63], "train.parquet is not a readable Parquet file"),
+        ("train", np.array([0, 2**63] * 2, np.uint64), "train.parquet is not a readable"),
         ("train", [0, 1, 2, None], r"train\.parquet, row 3: the label is missing"),
         ("train", [0.0, 1.0, 2.0, 1.5], "column label holds integers, got double"),
         ("train", ["0", "1", "2", "1"], "column label holds integers, got string"),
@@ -178,7 +178,7 @@ def test_a_missing_image_is_named(folder: Path) -> None:
 def test_images_have_to_be_encoded(folder: Path) -> None:
     kind = pa.list_(pa.int64())
     write_parquet(folder / "train.parquet", [[0, 1]] * 4, VALID_LABELS, image_type=kind)
-    with pytest.raises(DataError, match="column image holds encoded images as binary .* got list"):
+    with pytest.raises(DataError, match=r"column image holds encoded images .* got list"):
         load(folder)
 
 

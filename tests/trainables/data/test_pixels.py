@@ -40,12 +40,12 @@ def test_a_palette_with_transparency_becomes_rgb() -> None:
     assert decode(buffer.getvalue(), "x").tolist() == [[[10, 20, 30]] * 2] * 2
 
 
-@pytest.mark.parametrize("mode", ["I", "I;16"])
+@pytest.mark.parametrize("mode", ["I", "I;16", "F"])
 def test_more_than_8_bits_are_refused(mode: str) -> None:
     buffer = io.BytesIO()
-    Image.new(mode, (2, 2)).save(buffer, "PNG")
-    with pytest.raises(DataError, match="a.png: an image has 8 bits a channel, got mode I"):
-        decode(buffer.getvalue(), "a.png")
+    Image.new(mode, (2, 2)).save(buffer, "TIFF")
+    with pytest.raises(DataError, match=r"a\.img: an image has 8 bits a channel, got mode"):
+        decode(buffer.getvalue(), "a.img")
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", encoded(random_pixels(9, 9, 3))[:60]])
@@ -54,10 +54,23 @@ def test_a_broken_image_is_named(content: bytes) -> None:
         decode(content, "a.png")
 
 
+def test_an_image_of_unreasonable_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    with pytest.raises(DataError, match=r"a\.png is not a readable image: .* decompression bomb"):
+        decode(encoded(random_pixels(8, 8, 3)), "a.png")
+
+
+@pytest.fixture
+def small_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage to a header shall not make a test decode gigabytes."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6))
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.usefixtures("small_images_only")
 def test_damage_gives_pixels_or_a_data_error(
     file_format: str, damage: list[tuple[int, int]]
 ) -> None:

@@ -143,7 +143,7 @@ def test_equal_content_has_equal_fingerprints() -> None:
 @pytest.mark.parametrize("name", ["train_images", "train_labels", "valid_images", "valid_labels"])
 def test_one_pixel_or_label_changes_the_fingerprint(name: str) -> None:
     changed = image_parts()[name].copy()
-    changed.flat[0] = (changed.flat[0] + 1) % 3
+    changed.flat[0] = (int(changed.flat[0]) + 1) % 3
     other = ImageSet(**image_parts(**{name: changed}))
     assert other.fingerprint != ImageSet(**image_parts()).fingerprint
 

@@ -101,7 +101,7 @@ def test_word_vectors_are_read_for_the_words_that_have_one(folder: Path, tmp_pat
     assert data.word_vectors is not None
     assert data.has_vector is not None
     assert data.has_vector.tolist() == [False, True, False, False, False, False, True]
-    np.testing.assert_array_equal(data.word_vectors[1], np.float32([1, -2.5]))
-    np.testing.assert_array_equal(data.word_vectors[6], np.float32([1e-3, 4]))
+    np.testing.assert_array_equal(data.word_vectors[1], np.array([1, -2.5], np.float32))
+    np.testing.assert_array_equal(data.word_vectors[6], np.array([1e-3, 4], np.float32))
     assert not data.word_vectors[~data.has_vector].any()
     assert data.fingerprint != load(folder).fingerprint

@@ -1,0 +1,156 @@
+"""`autoshrink-ray search`: options on a configuration file on a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from autoshrink_ray.config import DEFAULT_STORAGE, SearchConfig, merge, preset, read_config
+from autoshrink_ray.errors import AutoshrinkError
+from autoshrink_ray.plan import Plan
+from autoshrink_ray.progress import ConsoleProgress
+from autoshrink_ray.run import run_search
+from launch.tables import print_run
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  autoshrink-ray search --preset demo
+
+  autoshrink-ray search --preset demo --space rnn
+
+  autoshrink-ray search --preset paper-cnn --gpus-per-trial 0.25 --name night
+
+  autoshrink-ray search --preset paper-rnn --data text:ptb --searches 4
+
+  autoshrink-ray search my.yaml --seed 1 --print-config
+
+  autoshrink-ray search --algorithm random --budget 50 --data parquet:images
+
+A run that was interrupted goes on when it is started again under its name.
+"""
+
+_PROXY = ("epochs", "train_per_class", "valid_per_class", "image_size", "data_dir", "word_vectors")
+
+_METHOD = "Method"
+_DATA = "Data and training"
+_RUN = "Execution"
+
+Config = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Settings; they override a preset.")
+]
+
+
+def _option(help_text: str, panel: str, *names: str, **extra: Any) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, show_default=False, **extra)
+
+
+def search(
+    config: Config = None,
+    preset: Annotated[str | None, _option("demo, paper-cnn or paper-rnn.", _METHOD)] = None,
+    space: Annotated[str | None, _option("cnn, rnn, or an own one. [cnn]", _METHOD)] = None,
+    algorithm: Annotated[str | None, _option("shrink or random. [shrink]", _METHOD)] = None,
+    policy: Annotated[str | None, _option("Rules of shrinking: paper. [paper]", _METHOD)] = None,
+    nodes: Annotated[int | None, _option("Nodes of the cell. [cnn 8, rnn 6]", _METHOD)] = None,
+    candidates: Annotated[int | None, _option("Edges tried a round. [10]", _METHOD)] = None,
+    keep_fraction: Annotated[
+        float | None, _option("Stop at this fraction of edges. [cnn 0.01, rnn 0.25]", _METHOD)
+    ] = None,
+    budget: Annotated[int | None, _option("Evaluations of a random search.", _METHOD)] = None,
+    cost_weight: Annotated[
+        float | None, _option("Score lost for a tenfold cost. [cnn 0.1, rnn 1]", _METHOD)
+    ] = None,
+    seed: Annotated[int | None, _option("Seed of the first search. [0]", _METHOD)] = None,
+    evaluation_seed: Annotated[
+        int | None, _option("Seed of all trainings. [each search's seed]", _METHOD)
+    ] = None,
+    searches: Annotated[int | None, _option("Searches with seeds S, S+1, ... [1]", _METHOD)] = None,
+    data: Annotated[
+        str | None,
+        _option(
+            "digits, cifar10, fashion-mnist, parquet:DIR, imagefolder:DIR, pydoc, text:DIR, "
+            "or an own one. [cnn digits, rnn pydoc]",
+            _DATA,
+        ),
+    ] = None,
+    data_dir: Annotated[str | None, _option("Folder of downloaded data.", _DATA)] = None,
+    epochs: Annotated[int | None, _option("Epochs at most. [cnn 20, rnn 10]", _DATA)] = None,
+    train_per_class: Annotated[
+        int | None, _option("Training images a class. [500]", _DATA, "--proxy-train-per-class")
+    ] = None,
+    valid_per_class: Annotated[
+        int | None, _option("Validation images a class. [100]", _DATA, "--proxy-valid-per-class")
+    ] = None,
+    image_size: Annotated[int | None, _option("Bring images to this size.", _DATA)] = None,
+    word_vectors: Annotated[
+        str | None, _option("Word vectors in GloVe's text format.", _DATA)
+    ] = None,
+    name: Annotated[str | None, _option("Name of the run. [a fresh one]", _RUN)] = None,
+    storage: Annotated[
+        str | None, _option(f"Folder or URI of the runs. [{DEFAULT_STORAGE}]", _RUN)
+    ] = None,
+    cpus_per_trial: Annotated[float | None, _option("CPUs of a trial. [1]", _RUN)] = None,
+    gpus_per_trial: Annotated[
+        float | None, _option("GPUs of a trial, a fraction shares one. [0]", _RUN)
+    ] = None,
+    max_concurrent: Annotated[int | None, _option("Trials at once. [as many as fit]", _RUN)] = None,
+    max_retries: Annotated[
+        int | None, _option("Tries for a candidate that a worker lost. [3]", _RUN)
+    ] = None,
+    granularity: Annotated[
+        str | None, _option("candidate or search: what a trial is. [candidate]", _RUN)
+    ] = None,
+    executor: Annotated[str | None, _option("tune or in-process. [tune]", _RUN)] = None,
+    address: Annotated[
+        str | None, _option("Ray cluster to join. [RAY_ADDRESS, else this machine]", _RUN)
+    ] = None,
+    plugins: Annotated[
+        list[str] | None, _option("Module that registers own spaces or data.", _RUN, "--plugin")
+    ] = None,
+    print_config: Annotated[
+        bool, _option("Show the resolved configuration and stop.", _RUN, "--print-config")
+    ] = False,
+    quiet: Annotated[bool, _option("Only the answer.", _RUN, "--quiet", "-q")] = False,
+) -> None:
+    """Run a search, or go on with the run of that name."""
+    options = {key: value for key, value in locals().items() if value is not None}
+    chosen = configuration(options)
+    if print_config:
+        shown = Plan.of(chosen).config.model_dump(mode="json") | {"space": chosen.space}
+        typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+        return
+    _run(chosen, quiet=quiet)
+
+
+def configuration(options: dict[str, Any]) -> SearchConfig:
+    """Options over the configuration file over the preset over the defaults."""
+    layers = []
+    if "preset" in options:
+        layers.append(preset(options["preset"]))
+    if "config" in options:
+        layers.append(read_config(options["config"]))
+    given = {key: options[key] for key in SearchConfig.model_fields if key in options}
+    proxy = {key: options[key] for key in _PROXY if key in options}
+    layers.append(given | ({"proxy": proxy} if proxy else {}))
+    return SearchConfig.of(merge(*layers))
+
+
+def _run(config: SearchConfig, *, quiet: bool) -> None:
+    console = Console()
+    try:
+        with ConsoleProgress(Console(quiet=quiet)) as progress:
+            run = run_search(config, observers=[progress])
+    except AutoshrinkError as error:
+        if error.exit_code > 2 and config.name is None:
+            console.print("`autoshrink-ray runs` lists the run; give its name to go on with it")
+        raise
+    print_run(console, run)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(search)
