@@ -141,8 +141,8 @@ class ProxyTask(Protocol):
     objective: str
     Proxy: type[Settings]
 
-    def load(self, request: DataRequest, proxy: Any) -> ProxyData:
-        """Reads and checks the proxy subset. Runs once, on the driver.
+    def load(self, request: DataRequest, space: SearchSpace, macro: Any, proxy: Any) -> ProxyData:
+        """Reads the proxy subset and checks it against all settings. Runs once, on the driver.
 
         Raises:
             DataError: With the file, the rule and the value.

@@ -8,7 +8,7 @@ good as a disk. Of several objects for one place the one of the earliest attempt
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from pydantic import Field
@@ -182,7 +182,11 @@ def read_ledger(folder: Folder) -> LedgerContents:
             contents.decisions.setdefault((record.search, record.round), record)
         elif isinstance(record, End):
             contents.ends[_attempt_of(name)] = record
-    return contents
+    return replace(
+        contents,
+        evaluations=dict(sorted(contents.evaluations.items())),
+        decisions=dict(sorted(contents.decisions.items())),
+    )
 
 
 def _attempt_of(name: str) -> str:

@@ -79,7 +79,7 @@ class Plan:
             DataError: If it is missing or broken.
         """
         request = DataRequest(spec=str(self.config.data), options=self.proxy.model_dump())
-        return self.task.load(request, self.proxy)
+        return self.task.load(request, self.space, self.macro, self.proxy)
 
     def search_seed(self, search: int) -> int:
         """Seed of one search: search 0 of many equals a single search."""

@@ -15,7 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from autoshrink_ray.dispatch import Assignment, Dispatcher, Outcome
-from autoshrink_ray.errors import AutoshrinkError
+from autoshrink_ray.errors import AutoshrinkError, RunError
 
 
 class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
@@ -53,6 +53,14 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         if assignment is not None:
             self._assignments[trial_id] = assignment
         return assignment
+
+    def require_settled(self, trial_id: str) -> None:
+        """Fails the run if a trial has ended whose work is still thought to be out."""
+        if trial_id in self._assignments and self.failure is None:
+            self.failure = RunError(
+                f"trial {trial_id} ended and its scheduler was not told: "
+                f"a run needs ShrinkScheduler beside ShrinkSearcher"
+            )
 
     @property
     def over(self) -> bool:
@@ -135,7 +143,8 @@ class ShrinkSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing to do: the scheduler has heard of it."""
+        """Checks that the scheduler has heard of the trial's end; without it a run would hang."""
+        self._scheduler.require_settled(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is the only truth of a run."""

@@ -56,7 +56,7 @@ class CnnPlan:
 
 
 def stage_width(channels: float) -> int:
-    """`channels` as the nearest positive multiple of 4, ties to the even multiple.
+    """`channels` as the nearest positive multiple of 4, ties to the multiple of 8.
 
     The fraction of `channels` is dropped before, as in the original search.
     """

@@ -242,7 +242,9 @@ class ImageTask:
     objective = "accuracy"
     Proxy: type[Settings] = ImageProxy
 
-    def load(self, request: DataRequest, proxy: ImageProxy) -> ImageSet:
+    def load(
+        self, request: DataRequest, space: SearchSpace, macro: Any, proxy: ImageProxy
+    ) -> ImageSet:
         """Reads and checks the proxy subset.
 
         Raises:

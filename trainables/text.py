@@ -226,8 +226,10 @@ class TextTask:
     objective = "perplexity"
     Proxy: type[Settings] = TextProxy
 
-    def load(self, request: DataRequest, proxy: TextProxy) -> TextSet:
-        """Reads the text and checks that it fills the columns.
+    def load(
+        self, request: DataRequest, space: SearchSpace, macro: Any, proxy: TextProxy
+    ) -> TextSet:
+        """Reads the text; checks that it fills the columns and that word vectors fit the networks.
 
         Raises:
             DataError: With the file, the rule and the value.
@@ -237,23 +239,8 @@ class TextTask:
             raise DataError(f"the text task trains on text, got {request.spec!r}: {data.summary}")
         _check_length("training", data.train, "batch_size", proxy.batch_size)
         _check_length("validation", data.valid, "valid_batch_size", proxy.valid_batch_size)
+        check_word_vectors(space, macro, data)
         return data
-
-    def check(self, space: SearchSpace, macro: Any, data: TextSet) -> None:
-        """Checks that the word vectors, where there are some, fit the networks.
-
-        Raises:
-            DataError: If they have another dimension.
-        """
-        if data.word_vectors is None:
-            return
-        with torch.random.fork_rng(devices=[]):
-            module = space.build(space.initial(space.nodes, 0), macro, data.shape)
-        size, given = module.embedding.embedding_dim, data.word_vectors.shape[1]
-        if size != given:
-            raise DataError(
-                f"word vectors are as long as the network's hidden state: {size}, got {given}"
-            )
 
     def evaluator(
         self,
@@ -266,9 +253,25 @@ class TextTask:
         gpu: bool,
     ) -> TextEvaluator:
         """Prepares a worker; see `autoshrink_ray.contracts.ProxyTask`."""
-        self.check(space, macro, data)
         compute = Compute.available(threads=threads, gpu=gpu, deterministic=proxy.deterministic)
         return TextEvaluator(space, macro, proxy, data, compute)
+
+
+def check_word_vectors(space: SearchSpace, macro: Any, data: TextSet) -> None:
+    """Checks that the word vectors, where there are some, fit the networks.
+
+    Raises:
+        DataError: If they have another dimension.
+    """
+    if data.word_vectors is None:
+        return
+    with torch.random.fork_rng(devices=[]):
+        module = space.build(space.initial(space.nodes, 0), macro, data.shape)
+    size, given = module.embedding.embedding_dim, data.word_vectors.shape[1]
+    if size != given:
+        raise DataError(
+            f"word vectors are as long as the network's hidden state: {size}, got {given}"
+        )
 
 
 def _check_length(split: str, words: npt.NDArray[np.int32], option: str, columns: int) -> None:

@@ -111,7 +111,7 @@ class TableTask:
     objective = "accuracy"
     Proxy = Proxy
 
-    def load(self, request: DataRequest, proxy: Proxy) -> Nothing:
+    def load(self, request: DataRequest, space: Any, macro: Any, proxy: Proxy) -> Nothing:
         return nothing(request)
 
     def evaluator(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from autoshrink_ray import Decision, Run, RunObserver, SearchConfig, run_search
-from autoshrink_ray.errors import ConfigError, LedgerError, RetriesExhaustedError, RoundFailedError
+from autoshrink_ray.errors import (
+    ConfigError,
+    LedgerError,
+    RetriesExhaustedError,
+    RoundFailedError,
+    RunError,
+)
 from autoshrink_ray.executors import tune as executor
 from autoshrink_ray.ledger import Ledger
 from autoshrink_ray.plan import Plan
@@ -80,7 +87,7 @@ def test_candidates_of_several_searches_interleave(table: SearchConfig) -> None:
     run = run_search(table, searches=3, proxy={"seconds": 0.02})
     by_end = sorted(run.ledger.evaluations.values(), key=lambda evaluation: evaluation.ended)
     turns = [evaluation.candidate.search for evaluation in by_end]
-    changes = sum(a != b for a, b in zip(turns, turns[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(turns))
     assert changes > len(run.searches), "each search ran by itself"
 
 
@@ -154,7 +161,7 @@ def test_out_of_memory_is_tried_again_alone_on_the_device(
     table: SearchConfig, tmp_path: Path, granularity: str
 ) -> None:
     expected = [d.topology for d in decisions(in_process(table))]
-    full = {"folder": str(tmp_path), "fills_memory": tuple(first_keys(table))}
+    full = {"folder": str(tmp_path), "fills_memory": first_keys(table)[:1]}
     run = run_search(table, granularity=granularity, proxy=full)
     assert [d.topology for d in decisions(run)] == expected
     assert run.to_dict()["failed"] == 0
@@ -178,10 +185,12 @@ def test_fifo_cannot_stand_in_for_the_scheduler(
     config = tune.TuneConfig
 
     def with_fifo(**settings: Any) -> tune.TuneConfig:
-        return config(**settings | {"scheduler": FIFOScheduler(), "num_samples": 4})
+        return config(**settings | {"scheduler": FIFOScheduler()})
 
     monkeypatch.setattr(executor.tune, "TuneConfig", with_fifo)
-    run = run_search(table, name="fifo")
+    with pytest.raises(RunError, match="its scheduler was not told"):
+        run_search(table, name="fifo")
+    run = Run("fifo", table.storage)
     assert not run.ledger.evaluations
     assert not run.ledger.decisions
 

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import platform
-
 import pytest
 import torch
 
-from trainables.device import Compute, keep_freed_memory
+from trainables.device import Compute
 
 CPU = torch.device("cpu")
 
@@ -56,18 +54,3 @@ def test_settings_are_put_back_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), compute.seeded(0):
         raise ZeroDivisionError
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
-def test_large_tensors_reuse_memory() -> None:
-    import resource
-
-    def faults() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-    keep_freed_memory()
-    for _ in range(30):  # the heap needs a few rounds until its gaps fit
-        before = faults()
-        torch.empty(2**24).fill_(1)  # 64 MiB, 16,384 pages
-        taken = faults() - before
-    assert taken < 1000

@@ -165,7 +165,7 @@ def test_statistics_are_the_data_sets_unless_given() -> None:
 def test_statistics_need_a_value_for_each_channel(setting: str) -> None:
     proxy = ImageProxy.model_validate({setting: (0.5, 0.5, 0.5)})
     with pytest.raises(DataError, match=f"{setting} has one value for each channel.*1, got 3"):
-        TASK.load(DataRequest("digits", {}), proxy)
+        TASK.load(DataRequest("digits", {}), SPACE, MACRO, proxy)
 
 
 def test_converged_epoch_is_left_early_and_the_training_goes_on() -> None:
@@ -356,14 +356,14 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
 
 def test_settings_reach_the_data_set() -> None:
     proxy = ImageProxy(train_per_class=7, valid_per_class=3)
-    data = TASK.load(DataRequest("digits", proxy.model_dump()), proxy)
+    data = TASK.load(DataRequest("digits", proxy.model_dump()), SPACE, MACRO, proxy)
     assert np.bincount(data.train_labels).tolist() == [7] * 10
     assert np.bincount(data.valid_labels).tolist() == [3] * 10
 
 
 def test_text_is_refused() -> None:
     with pytest.raises(DataError, match="trains on images, got 'pydoc'"):
-        TASK.load(DataRequest("pydoc", {}), ImageProxy())
+        TASK.load(DataRequest("pydoc", {}), SPACE, MACRO, ImageProxy())
 
 
 def test_task_is_registered() -> None:
@@ -377,6 +377,6 @@ def test_gpu_is_not_touched_without_leave() -> None:
 
 def test_a_small_cell_learns_to_read_digits() -> None:
     proxy = ImageProxy(epochs=3, batch_size=16, train_per_class=100, valid_per_class=20)
-    data = TASK.load(DataRequest("digits", proxy.model_dump()), proxy)
+    data = TASK.load(DataRequest("digits", proxy.model_dump()), SPACE, MACRO, proxy)
     result = evaluator(data, proxy).evaluate(CELL, 0)
     assert result.metrics["accuracy"] > 0.5

@@ -25,6 +25,7 @@ from trainables.text import (
     TASK,
     TextEvaluator,
     TextProxy,
+    check_word_vectors,
     embedding_table,
     learning_rate,
     perplexity,
@@ -253,9 +254,7 @@ def test_word_vectors_replace_their_rows() -> None:
 def test_word_vectors_of_another_size_are_refused() -> None:
     assert evaluator(with_vectors(8)).evaluate(CELL, 0).status == "complete"
     with pytest.raises(DataError, match=r"hidden state: 8, got 5"):
-        evaluator(with_vectors(5))
-    with pytest.raises(DataError, match=r"hidden state: 8, got 5"):
-        TASK.check(SPACE, MACRO, with_vectors(5))
+        check_word_vectors(SPACE, MACRO, with_vectors(5))
 
 
 @pytest.mark.parametrize(
@@ -320,7 +319,7 @@ def test_text_that_does_not_fill_the_columns(
     split: str, settings: dict[str, int], need: int
 ) -> None:
     with pytest.raises(DataError, match=rf"the {split} text .*need {need} words, got \d+"):
-        TASK.load(DataRequest("pydoc", {}), TextProxy(**settings))
+        TASK.load(DataRequest("pydoc", {}), SPACE, MACRO, TextProxy(**settings))
 
 
 def test_two_words_a_column_are_enough() -> None:
@@ -330,7 +329,7 @@ def test_two_words_a_column_are_enough() -> None:
 
 def test_images_are_refused() -> None:
     with pytest.raises(DataError, match="trains on text, got 'digits'"):
-        TASK.load(DataRequest("digits", {}), TextProxy())
+        TASK.load(DataRequest("digits", {}), SPACE, MACRO, TextProxy())
 
 
 def test_task_is_registered() -> None:

@@ -1,0 +1,60 @@
+"""What a search can be driven by, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from autoshrink_ray.conductor import Conductor, Search
+from autoshrink_ray.dispatch import Assignment, CandidateDispatcher, Outcome
+from autoshrink_ray.ledger import LedgerWriter, MemoryLedger
+from tests.contracts.scoring import Score, evaluation, measure
+
+Drive = Callable[[Mapping[int, Search]], None]
+"""Brings searches to their end, with results from `tests.contracts.scoring.measure`."""
+
+
+def by_loop(searches: Mapping[int, Search], score: Score = measure) -> None:
+    """The contract's reference: one search after the other, results in draw order."""
+    for search in searches.values():
+        while not search.policy.finished:
+            for candidate in search.policy.propose():
+                seed = search.seed_of(candidate)
+                result = score(candidate.topology, seed)
+                search.policy.record(evaluation(candidate, result, seed))
+            assert search.policy.decide() is not None
+
+
+def by_dispatcher(
+    searches: Mapping[int, Search], score: Score = measure, ledger: LedgerWriter | None = None
+) -> None:
+    """As runs do it, all candidates that can be out at once, the last one back first."""
+    work_off(Conductor(searches, ledger or MemoryLedger()), score)
+
+
+def work_off(conductor: Conductor, score: Score = measure) -> None:
+    """Brings what a conductor holds to its end."""
+    dispatcher = CandidateDispatcher(conductor, max_retries=0)
+    out: list[Assignment] = []
+    while True:
+        while (assignment := dispatcher.next()) is not None:
+            out.append(assignment)
+        if not out:
+            break
+        latest = out.pop()
+        dispatcher.report(latest.number, outcomes(latest, score))
+    assert dispatcher.finished
+    assert dispatcher.in_flight == 0
+
+
+def outcomes(assignment: Assignment, score: Score = measure) -> list[Outcome]:
+    """What a trial with this work reports."""
+    return [
+        Outcome(
+            candidate=task.candidate,
+            measurement=score(task.candidate.topology.canonical(), task.seed),
+            started=assignment.queued + 1,
+            ended=assignment.queued + 2,
+            node="here",
+        )
+        for task in assignment.work.tasks
+    ]
