@@ -125,13 +125,13 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
             raise ConfigError(explain(error)) from error
 
     @classmethod
-    def from_preset(cls, name: str, **changes: Any) -> SearchConfig:
-        """The preset called `name` with `changes` on top.
+    def from_preset(cls, preset_name: str, /, **changes: Any) -> SearchConfig:
+        """The preset called `preset_name` with `changes` on top.
 
         Raises:
             ConfigError: If there is no such preset, or a change breaks a rule.
         """
-        return cls.of(merge(preset(name), changes))
+        return cls.of(merge(preset(preset_name), changes))
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

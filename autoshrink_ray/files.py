@@ -45,7 +45,7 @@ def round_cell(search: int, round_number: int) -> str:
     return f"cells/search-{search:03d}/round-{round_number:03d}.cell.json"
 
 
-class CellFile(BaseModel, frozen=True, extra="forbid"):
+class CellFile(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A `*.cell.json` file: one cell and where it comes from.
 
     Attributes:

@@ -43,6 +43,10 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         self._alone: set[str] = set()
         self.failure: BaseException | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts into a state of its own, which nobody ever reads."""
+        return {}
+
     def next_work(self, trial_id: str) -> Assignment | None:
         """Work for a new trial, or None while there is none to start."""
         try:
@@ -164,6 +168,10 @@ class RunStopper(Stopper):  # type: ignore[misc]
     def __init__(self, scheduler: ShrinkScheduler, stop_requested: Any) -> None:
         self._scheduler = scheduler
         self._stop_requested = stop_requested
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as in `ShrinkScheduler`."""
+        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False

@@ -23,9 +23,9 @@ _GIB = 2**30
 
 def doctor(
     space: Annotated[str, typer.Option(help="Search space to try.")] = "cnn",
-    data: Annotated[str | None, typer.Option(help="Data set. [the space's own]")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set. (default the space's own)")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the runs.")] = DEFAULT_STORAGE,
-    address: Annotated[str | None, typer.Option(help="Ray cluster. [this machine]")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster. (default this machine)")] = None,
     cpus_per_trial: Annotated[float, typer.Option(help="CPUs of a trial.")] = 1,
     gpus_per_trial: Annotated[float, typer.Option(help="GPUs of a trial.")] = 0,
 ) -> None:

@@ -52,61 +52,74 @@ def _option(help_text: str, panel: str, *names: str, **extra: Any) -> Any:
 def search(
     config: Config = None,
     preset: Annotated[str | None, _option("demo, paper-cnn or paper-rnn.", _METHOD)] = None,
-    space: Annotated[str | None, _option("cnn, rnn, or an own one. [cnn]", _METHOD)] = None,
-    algorithm: Annotated[str | None, _option("shrink or random. [shrink]", _METHOD)] = None,
-    policy: Annotated[str | None, _option("Rules of shrinking: paper. [paper]", _METHOD)] = None,
-    nodes: Annotated[int | None, _option("Nodes of the cell. [cnn 8, rnn 6]", _METHOD)] = None,
-    candidates: Annotated[int | None, _option("Edges tried a round. [10]", _METHOD)] = None,
+    space: Annotated[str | None, _option("cnn, rnn, or an own one. (default cnn)", _METHOD)] = None,
+    algorithm: Annotated[str | None, _option("shrink or random. (default shrink)", _METHOD)] = None,
+    policy: Annotated[
+        str | None, _option("Rules of shrinking: paper. (default paper)", _METHOD)
+    ] = None,
+    nodes: Annotated[
+        int | None, _option("Nodes of the cell. (default cnn 8, rnn 6)", _METHOD)
+    ] = None,
+    candidates: Annotated[int | None, _option("Edges tried a round. (default 10)", _METHOD)] = None,
     keep_fraction: Annotated[
-        float | None, _option("Stop at this fraction of edges. [cnn 0.01, rnn 0.25]", _METHOD)
+        float | None,
+        _option("Stop at this fraction of edges. (default cnn 0.01, rnn 0.25)", _METHOD),
     ] = None,
     budget: Annotated[int | None, _option("Evaluations of a random search.", _METHOD)] = None,
     cost_weight: Annotated[
-        float | None, _option("Score lost for a tenfold cost. [cnn 0.1, rnn 1]", _METHOD)
+        float | None, _option("Score lost for a tenfold cost. (default cnn 0.1, rnn 1)", _METHOD)
     ] = None,
-    seed: Annotated[int | None, _option("Seed of the first search. [0]", _METHOD)] = None,
+    seed: Annotated[int | None, _option("Seed of the first search. (default 0)", _METHOD)] = None,
     evaluation_seed: Annotated[
-        int | None, _option("Seed of all trainings. [each search's seed]", _METHOD)
+        int | None, _option("Seed of all trainings. (default each search's seed)", _METHOD)
     ] = None,
-    searches: Annotated[int | None, _option("Searches with seeds S, S+1, ... [1]", _METHOD)] = None,
+    searches: Annotated[
+        int | None, _option("Searches with seeds S, S+1, ... (default 1)", _METHOD)
+    ] = None,
     data: Annotated[
         str | None,
         _option(
             "digits, cifar10, fashion-mnist, parquet:DIR, imagefolder:DIR, pydoc, text:DIR, "
-            "or an own one. [cnn digits, rnn pydoc]",
+            "or an own one. (default cnn digits, rnn pydoc)",
             _DATA,
         ),
     ] = None,
     data_dir: Annotated[str | None, _option("Folder of downloaded data.", _DATA)] = None,
-    epochs: Annotated[int | None, _option("Epochs at most. [cnn 20, rnn 10]", _DATA)] = None,
+    epochs: Annotated[
+        int | None, _option("Epochs at most. (default cnn 20, rnn 10)", _DATA)
+    ] = None,
     train_per_class: Annotated[
-        int | None, _option("Training images a class. [500]", _DATA, "--proxy-train-per-class")
+        int | None,
+        _option("Training images a class. (default 500)", _DATA, "--proxy-train-per-class"),
     ] = None,
     valid_per_class: Annotated[
-        int | None, _option("Validation images a class. [100]", _DATA, "--proxy-valid-per-class")
+        int | None,
+        _option("Validation images a class. (default 100)", _DATA, "--proxy-valid-per-class"),
     ] = None,
     image_size: Annotated[int | None, _option("Bring images to this size.", _DATA)] = None,
     word_vectors: Annotated[
         str | None, _option("Word vectors in GloVe's text format.", _DATA)
     ] = None,
-    name: Annotated[str | None, _option("Name of the run. [a fresh one]", _RUN)] = None,
+    name: Annotated[str | None, _option("Name of the run. (default a fresh one)", _RUN)] = None,
     storage: Annotated[
-        str | None, _option(f"Folder or URI of the runs. [{DEFAULT_STORAGE}]", _RUN)
+        str | None, _option(f"Folder or URI of the runs. (default {DEFAULT_STORAGE})", _RUN)
     ] = None,
-    cpus_per_trial: Annotated[float | None, _option("CPUs of a trial. [1]", _RUN)] = None,
+    cpus_per_trial: Annotated[float | None, _option("CPUs of a trial. (default 1)", _RUN)] = None,
     gpus_per_trial: Annotated[
-        float | None, _option("GPUs of a trial, a fraction shares one. [0]", _RUN)
+        float | None, _option("GPUs of a trial, a fraction shares one. (default 0)", _RUN)
     ] = None,
-    max_concurrent: Annotated[int | None, _option("Trials at once. [as many as fit]", _RUN)] = None,
+    max_concurrent: Annotated[
+        int | None, _option("Trials at once. (default as many as fit)", _RUN)
+    ] = None,
     max_retries: Annotated[
-        int | None, _option("Tries for a candidate that a worker lost. [3]", _RUN)
+        int | None, _option("Tries for a candidate that a worker lost. (default 3)", _RUN)
     ] = None,
     granularity: Annotated[
-        str | None, _option("candidate or search: what a trial is. [candidate]", _RUN)
+        str | None, _option("candidate or search: what a trial is. (default candidate)", _RUN)
     ] = None,
-    executor: Annotated[str | None, _option("tune or in-process. [tune]", _RUN)] = None,
+    executor: Annotated[str | None, _option("tune or in-process. (default tune)", _RUN)] = None,
     address: Annotated[
-        str | None, _option("Ray cluster to join. [RAY_ADDRESS, else this machine]", _RUN)
+        str | None, _option("Ray cluster to join. (default RAY_ADDRESS, else this machine)", _RUN)
     ] = None,
     plugins: Annotated[
         list[str] | None, _option("Module that registers own spaces or data.", _RUN, "--plugin")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoshrink_ray.conductor import Conductor, Search
+from autoshrink_ray.conductor import Conductor, Search, Trip
 from autoshrink_ray.dispatch import (
     Assignment,
     CandidateDispatcher,
@@ -204,13 +204,15 @@ def test_whoever_asks_later_gets_a_copy_at_once() -> None:
 
 def test_a_failure_is_a_result_that_is_shared_too() -> None:
     """Training again with the same seed would fail again."""
-    found = searches(shrink, 0, 0, evaluation_seed=0)
-    driver = Driver(found)
+    driver = Driver(searches(shrink, 0, 0, evaluation_seed=0))
     driver.report(driver.next(), failed("diverged"))
-    assert [(e.candidate.place, e.cached) for e in driver.evaluations] == [((0, 1, 0), False)]
-    assert driver.next().work.tasks[0].candidate.place == (0, 1, 1)
-    assert driver.evaluations[-1].candidate.place == (1, 1, 0)
-    assert driver.evaluations[-1].measurement == driver.evaluations[0].measurement
+    assert driver.next().work.tasks[0].candidate.place == (1, 1, 1)
+    original, copy = driver.evaluations
+    assert [(e.candidate.place, e.cached) for e in (original, copy)] == [
+        ((0, 1, 0), False),
+        ((1, 1, 0), True),
+    ]
+    assert copy.measurement == original.measurement
 
 
 def test_copies_wait_for_a_candidate_that_is_lost() -> None:
@@ -340,15 +342,13 @@ class Trial:
     def steps(self) -> Iterator[list[Outcome]]:
         while missing := self._conductor.missing(self._search):
             candidate = missing[0]
-            search = self._conductor.searches[self._search]
-            seed = search.seed_of(candidate)
+            seed = self._conductor.searches[self._search].seed_of(candidate)
             result = self._score(candidate.topology, seed)
             outcome = Outcome(
                 candidate=candidate, measurement=result, started=1, ended=2, node="there"
             )
             yield [outcome]
-            search.policy.record(Evaluation(candidate=candidate, seed=seed, measurement=result))
-            search.policy.decide()
+            self._conductor.accept(candidate, result, Trip())
 
 
 def report_next(driver: Driver, assignment: Assignment) -> bool:
@@ -427,21 +427,13 @@ def test_a_search_that_is_lost_goes_on_from_what_it_had_reported(
 
 def test_an_evaluation_resets_a_searchs_count_of_losses() -> None:
     driver = whole(0, max_retries=1)
+    assignment = driver.next()
     for _ in range(3):
-        driver.lose(driver.next())
-        assignment = driver.next()
-        assert assignment.attempt == 2
-        report_next(driver, assignment)
-        assert driver.evaluations[-1].attempts == 2
-        report_next(driver, assignment)
-        assert driver.evaluations[-1].attempts == 1
         driver.lose(assignment)
         assignment = driver.next()
         report_next(driver, assignment)
-        driver.lose(assignment)
-        report_next(driver, driver.next())
-        break
-    assert len(driver.evaluations) == 4
+        report_next(driver, assignment)
+    assert [e.attempts for e in driver.evaluations] == [2, 1] * 3
 
 
 def test_a_search_that_is_lost_too_often_ends_the_run() -> None:

@@ -1,0 +1,408 @@
+"""What a run can be told, what it refuses, and what of it decides the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoshrink_ray.config import (
+    EXECUTION,
+    SearchConfig,
+    merge,
+    preset,
+    preset_names,
+    read_config,
+)
+from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.plan import Plan
+from autoshrink_ray.policies import RandomPolicy, ShrinkPolicy
+
+# Rules
+
+
+def test_defaults_are_the_published_search() -> None:
+    config = SearchConfig()
+    assert (config.space, config.algorithm, config.policy) == ("cnn", "shrink", "paper")
+    assert config.candidates == 10
+
+
+def test_an_unknown_key_is_refused_with_all_known_ones() -> None:
+    with pytest.raises(ConfigError) as caught:
+        SearchConfig.of({"nodes": 4, "candidate": 3, 7: 1})
+    message = str(caught.value)
+    assert message.startswith("unknown configuration key candidate, 7; choose from address, algo")
+    assert all(name in message for name in SearchConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("nodes", 1, "greater than or equal to 2"),
+        ("nodes", 13, "less than or equal to 12"),
+        ("nodes", "many", "valid integer"),
+        ("nodes", 4.5, "valid integer"),
+        ("candidates", 0, "greater than or equal to 1"),
+        ("keep_fraction", 0, "greater than 0"),
+        ("keep_fraction", 1, "less than 1"),
+        ("keep_fraction", -0.1, "greater than 0"),
+        ("keep_fraction", float("nan"), "less than 1"),
+        ("cost_weight", -0.1, "greater than or equal to 0"),
+        ("cost_weight", float("inf"), "finite"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**63, "less than 9223372036854775808"),
+        ("evaluation_seed", -1, "greater than or equal to 0"),
+        ("searches", 0, "greater than or equal to 1"),
+        ("searches", 1000, "less than or equal to 999"),
+        ("cpus_per_trial", 0, "greater than 0"),
+        ("cpus_per_trial", float("inf"), "finite"),
+        ("cpus_per_trial", 1.5, "cpus_per_trial above 1 is a whole number, got 1.5"),
+        ("gpus_per_trial", -1, "greater than or equal to 0"),
+        ("gpus_per_trial", 2.5, "gpus_per_trial above 1 is a whole number, got 2.5"),
+        ("max_concurrent", 0, "greater than or equal to 1"),
+        ("max_retries", -1, "greater than or equal to 0"),
+        ("algorithm", "evolution", "'shrink' or 'random'"),
+        ("policy", "mine", "'paper'"),
+        ("granularity", "round", "'candidate' or 'search'"),
+        ("executor", "slurm", "'tune' or 'in-process'"),
+        ("storage", "", "at least 1 character"),
+        ("proxy", 3, "valid dictionary"),
+        ("plugins", "mine", "valid tuple"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_rule_and_value(
+    key: str, value: Any, rule: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SearchConfig.of({key: value})
+    message = str(caught.value)
+    assert key in message
+    assert rule in message
+    assert str(value) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../up", ".hidden", "-dash", "with blank", "a" * 101, "a\n", "ä"]
+)
+def test_a_name_that_could_not_be_a_folder_everywhere(name: str) -> None:
+    with pytest.raises(ConfigError, match="name: String should match pattern"):
+        SearchConfig.of({"name": name})
+
+
+@pytest.mark.parametrize("name", ["a", "run-1", "2024.01.01_b", "A" * 100])
+def test_a_name_that_can_be_a_folder(name: str) -> None:
+    assert SearchConfig.of({"name": name}).name == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"algorithm": "random"}, "algorithm random needs a budget"),
+        ({"algorithm": "random", "budget": 0}, "budget: Input should be greater than or equal"),
+        (
+            {"algorithm": "random", "budget": 5, "keep_fraction": 0.5},
+            "keep_fraction belongs to algorithm shrink, got algorithm random",
+        ),
+        ({"budget": 5}, "budget belongs to algorithm random, got algorithm shrink"),
+    ],
+)
+def test_options_that_do_not_fit_together(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SearchConfig.of(settings)
+
+
+def test_all_errors_come_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"nodes: .*got 1; candidates: .*got 0"):
+        SearchConfig.of({"nodes": 1, "candidates": 0})
+
+
+@pytest.mark.parametrize("resource", ["cpus_per_trial", "gpus_per_trial"])
+@pytest.mark.parametrize("amount", [0.25, 1, 1.0, 2, 8.0])
+def test_resources_are_fractions_of_one_or_whole(resource: str, amount: float) -> None:
+    assert getattr(SearchConfig.of({resource: amount}), resource) == amount
+
+
+# Layers
+
+
+def test_later_layers_win_and_mappings_are_merged() -> None:
+    below = {"nodes": 4, "proxy": {"epochs": 2, "batch_size": 8}, "plugins": ["a"]}
+    above = {"seed": 1, "proxy": {"epochs": 5}, "plugins": ["b"]}
+    assert merge(below, above, {}) == {
+        "nodes": 4,
+        "seed": 1,
+        "proxy": {"epochs": 5, "batch_size": 8},
+        "plugins": ["b"],
+    }
+    assert merge(below, {"proxy": None})["proxy"] is None
+    assert below["proxy"] == {"epochs": 2, "batch_size": 8}, "layers are not changed"
+
+
+leaves = st.none() | st.integers() | st.text(max_size=3)
+layers = st.dictionaries(
+    st.sampled_from("abc"), leaves | st.dictionaries(st.sampled_from("xy"), leaves)
+)
+
+
+@given(layers, layers, layers)
+def test_merging_can_be_done_in_steps(one: Any, two: Any, three: Any) -> None:
+    flat = merge(one, two, three)
+    assert merge(merge(one, two), three) == flat
+    assert merge(flat) == flat
+    assert set(flat) == set(one) | set(two) | set(three)
+
+
+def test_presets_are_listed() -> None:
+    assert preset_names() == ["demo", "paper-cnn", "paper-rnn"]
+
+
+@pytest.mark.parametrize("name", ["papr-cnn", "", "demo.yaml", "../config", "paper-cnn "])
+def test_an_unknown_preset_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown preset .*demo, paper-cnn, paper-rnn"):
+        preset(name)
+
+
+@pytest.mark.parametrize("name", ["demo", "paper-cnn", "paper-rnn"])
+def test_presets_hold_only_what_differs_from_the_defaults(name: str) -> None:
+    settings = preset(name)
+    space = settings.get("space", "cnn")
+    assert Plan.of(SearchConfig.of(settings)).space.name == space
+    defaults = Plan.of(SearchConfig(space=space)).config
+    for key in settings.keys() - {"space", "proxy"}:
+        assert settings[key] != getattr(defaults, key), key
+    for key, value in settings.get("proxy", {}).items():
+        assert value != defaults.proxy[key], key
+
+
+def test_the_image_preset_is_the_published_search() -> None:
+    plan = Plan.of(SearchConfig.from_preset("paper-cnn"))
+    config = plan.config
+    assert (config.nodes, config.candidates, config.keep_fraction) == (8, 10, 0.01)
+    assert config.data == "cifar10"
+    assert config.proxy["epochs"] == 20
+    assert config.proxy["batch_size"] == 128
+    assert config.proxy["learning_rate"] == 4e-3
+    assert (config.proxy["train_per_class"], config.proxy["valid_per_class"]) == (500, 100)
+    assert config.proxy["mean"] == [0.491, 0.482, 0.446]
+    assert plan.objective.name == "accuracy"
+    assert plan.objective.cost_weight == 0.1
+
+
+def test_the_language_model_preset_is_the_published_search() -> None:
+    plan = Plan.of(SearchConfig.from_preset("paper-rnn"))
+    config = plan.config
+    assert (config.nodes, config.candidates, config.keep_fraction) == (6, 10, 0.25)
+    assert config.macro["hidden_size"] == 100
+    assert config.proxy["epochs"] == 10
+    assert plan.objective.name == "perplexity"
+    assert plan.objective.cost_weight == 1.0
+
+
+@pytest.mark.parametrize("space", ["cnn", "rnn"])
+def test_the_demo_is_large_enough_to_show_something(space: str) -> None:
+    plan = Plan.of(SearchConfig.from_preset("demo", space=space))
+    assert plan.config.nodes is not None
+    assert plan.config.nodes >= 5
+    assert plan.config.candidates >= 3
+    assert len(plan.initial(0).edges) - 4 >= round(0.25 * len(plan.initial(0).edges))
+
+
+def test_changes_go_on_top_of_a_preset() -> None:
+    config = SearchConfig.from_preset("demo", nodes=3, proxy={"batch_size": 16})
+    assert config.nodes == 3
+    assert config.proxy == preset("demo")["proxy"] | {"batch_size": 16}
+    with pytest.raises(ConfigError, match="nodes"):
+        SearchConfig.from_preset("demo", nodes=0)
+
+
+# Files
+
+
+def test_a_file_is_read_as_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("nodes: 4  # few\nproxy:\n  epochs: 1\n")
+    assert read_config(path) == {"nodes": 4, "proxy": {"epochs": 1}}
+    path.write_text("# nothing\n")
+    assert read_config(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"nodes: [", "is not valid YAML"),
+        (b"nodes: 4\nnodes: !!python/object:os.system {}", "is not valid YAML"),
+        (b"- nodes", "holds a mapping of settings, got list"),
+        (b"nodes", "holds a mapping of settings, got str"),
+        (b"\xff\xfe\xff", "cannot read the configuration file"),
+        (b"created: 2024-99-99", "is not valid YAML"),
+        (b"{" * 5000, "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.yaml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot read the configuration file"):
+            read_config(path)
+
+
+# The plan
+
+
+def test_the_plan_fills_in_every_default_of_the_space() -> None:
+    config = Plan.of(SearchConfig(space="rnn")).config
+    assert config.space == "search_spaces.rnn:SPACE"
+    assert (config.nodes, config.keep_fraction, config.data) == (6, 0.25, "pydoc")
+    assert config.macro["hidden_size"] == 100
+    assert config.proxy["batch_size"] == 128
+    assert Plan.of(config).config == config, "a worker comes to the same plan"
+    plain = config.model_dump(mode="json")
+    assert Plan.of(SearchConfig.of(plain)).config == config
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"space": "gan"}, "unknown search space 'gan'; choose one of cnn, rnn.* module:attribute"),
+        ({"space": "nowhere.at:all"}, "a plug-in is an importable module, got 'nowhere.at'"),
+        ({"space": "search_spaces.cnn:NOPE"}, "has no attribute 'NOPE'"),
+        ({"space": "search_spaces.cnn:Cell"}, "is no search space"),
+        ({"space": ".cnn:SPACE"}, "a plug-in is an importable module"),
+        ({"plugins": ["no_such_module"]}, "a plug-in is an importable module, got 'no_such_mod"),
+        ({"plugins": [""]}, "a plug-in is an importable module .* got ''"),
+        ({"plugins": ["..up"]}, r"a plug-in is an importable module .* got '\.\.up'"),
+        ({"macro": {"width": 3}}, "unknown macro setting width; choose from base_width"),
+        ({"macro": {"base_width": 0}}, "macro: base_width: .*, got 0"),
+        ({"proxy": {"epoch": 3}}, "unknown proxy setting epoch; choose from .*epochs"),
+        ({"proxy": {"epochs": 0}}, "proxy: epochs: .*, got 0"),
+    ],
+)
+def test_names_and_settings_that_the_plan_refuses(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Plan.of(SearchConfig.of(settings))
+
+
+def test_unknown_data_are_refused_with_the_choices() -> None:
+    plan = Plan.of(SearchConfig(data="imagenet:somewhere"))
+    with pytest.raises(ConfigError, match=r"unknown data set 'imagenet'; choose one of cifar10, d"):
+        plan.load_data()
+
+
+def test_search_zero_of_many_is_a_single_search() -> None:
+    many = Plan.of(SearchConfig(seed=3, searches=3)).searches()
+    for number, search in enumerate(many):
+        (single,) = Plan.of(SearchConfig(seed=3 + number)).searches()
+        ours, alone = search.policy.propose(), single.policy.propose()
+        assert [c.topology for c in ours] == [c.topology for c in alone]
+        assert search.evaluation_seed == single.evaluation_seed == 3 + number
+        assert {c.search for c in ours} == {number}
+
+
+def test_searches_may_share_an_evaluation_seed() -> None:
+    plan = Plan.of(SearchConfig(seed=3, searches=3, evaluation_seed=0))
+    assert [search.evaluation_seed for search in plan.searches()] == [0, 0, 0]
+
+
+def test_each_algorithm_has_its_policy() -> None:
+    (shrink,) = Plan.of(SearchConfig(nodes=4, candidates=3)).searches()
+    assert isinstance(shrink.policy, ShrinkPolicy)
+    assert len(shrink.policy.propose()) == 3
+    (random,) = Plan.of(SearchConfig(nodes=4, algorithm="random", budget=5)).searches()
+    assert isinstance(random.policy, RandomPolicy)
+    assert len(random.policy.propose()) == 5
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.25, 1), (1, 1), (4, 4)])
+def test_a_trial_has_a_thread_for_each_cpu(cpus: float, threads: int) -> None:
+    assert Plan.of(SearchConfig(cpus_per_trial=cpus)).threads == threads
+
+
+# Identity
+
+
+def identity(fingerprint: str = "f", **settings: Any) -> dict[str, Any]:
+    return Plan.of(SearchConfig.of(settings)).identity(fingerprint)
+
+
+EXECUTION_CHANGES: dict[str, Any] = {
+    "address": "10.0.0.1:6379",
+    "data": "parquet:elsewhere",
+    "executor": "in-process",
+    "granularity": "search",
+    "max_concurrent": 2,
+    "max_retries": 0,
+    "name": "mine",
+    "plugins": ["tests.plugins.table"],
+    "storage": "/somewhere/else",
+}
+
+IDENTITY_CHANGES: dict[str, Any] = {
+    "space": "rnn",
+    "nodes": 5,
+    "candidates": 3,
+    "keep_fraction": 0.5,
+    "cost_weight": 0.2,
+    "seed": 1,
+    "evaluation_seed": 1,
+    "searches": 2,
+    "macro": {"base_width": 8},
+    "proxy": {"epochs": 3},
+    "cpus_per_trial": 2,
+    "gpus_per_trial": 1,
+}
+
+
+def test_every_setting_is_either_identity_or_execution() -> None:
+    """`algorithm` and `budget` change together, `policy` has one value."""
+    tested = EXECUTION_CHANGES.keys() | IDENTITY_CHANGES.keys()
+    assert SearchConfig.model_fields.keys() - tested == {"algorithm", "budget", "policy"}
+    assert EXECUTION_CHANGES.keys() == EXECUTION
+
+
+@pytest.mark.parametrize("key", EXECUTION_CHANGES)
+def test_execution_settings_are_not_part_of_the_identity(key: str) -> None:
+    assert identity(**{key: EXECUTION_CHANGES[key]}) == identity()
+
+
+@pytest.mark.parametrize("key", IDENTITY_CHANGES)
+def test_all_other_settings_are_part_of_the_identity(key: str) -> None:
+    assert identity(**{key: IDENTITY_CHANGES[key]}) != identity()
+
+
+def test_the_algorithm_the_policy_and_the_data_are_part_of_the_identity() -> None:
+    assert identity(algorithm="random", budget=5) != identity()
+    assert identity(algorithm="random", budget=5) != identity(algorithm="random", budget=6)
+    assert identity()["policy"] == "paper"
+    assert identity("other data") != identity()
+
+
+def test_what_is_said_differently_but_means_the_same_is_one_identity() -> None:
+    said = identity(
+        space="search_spaces.cnn:SPACE",
+        nodes=8,
+        keep_fraction=0.01,
+        cost_weight=0.1,
+        macro={"stem_filters": 32},
+        proxy={"epochs": 20, "data_dir": "/data"},
+        cpus_per_trial=0.5,
+    )
+    assert said == identity()
+    assert identity(gpus_per_trial=0.25) == identity(gpus_per_trial=1)
+
+
+def test_the_identity_is_plain_data() -> None:
+    plain = identity(macro={"scale": [1.0, 2.0], "pools": [1, 2]})
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain

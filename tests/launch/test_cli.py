@@ -1,0 +1,192 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autoshrink_ray import Run
+
+TINY = (
+    "search --executor in-process --nodes 3 --candidates 2 --epochs 1 "
+    "--proxy-train-per-class 8 --proxy-valid-per-class 4 --name tiny"
+)
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from launch.cli import main; main()", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"COLUMNS": "200", "PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a tiny run has finished."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = command(*TINY.split(), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Best cell" in done.stdout
+    return folder
+
+
+def test_show_prints_the_rounds(place: Path) -> None:
+    assert "search 0, seed 0, finished" in command("show", "tiny", cwd=place).stdout
+
+
+def test_show_json_has_the_documented_keys(place: Path) -> None:
+    shown = json.loads(command("show", "tiny", "--json", cwd=place).stdout)
+    assert list(shown) == [
+        "name",
+        "space",
+        "status",
+        "evaluations",
+        "failed",
+        "cached",
+        "best",
+        "searches",
+    ]
+    best = {"round", "score", "accuracy", "macs", "params", "nodes", "ops", "edges", "key"}
+    assert best <= shown["best"].keys()
+    search = shown["searches"][0]
+    assert list(search) == ["seed", "status", "best", "rounds"]
+    assert {"round", "parent_edges", "removed", "edges", "score"} <= search["rounds"][0].keys()
+
+
+def test_best_writes_the_cell_that_show_names(place: Path) -> None:
+    done = command("best", "tiny", "-o", "cell.json", cwd=place)
+    assert done.returncode == 0
+    cell = json.loads((place / "cell.json").read_text())
+    run = Run(str(place / "runs" / "tiny"))
+    assert run.best is not None
+    assert [tuple(edge) for edge in cell["edges"]] == list(run.best.topology.edges)
+
+
+def test_runs_lists_and_a_finished_run_is_not_run_again(place: Path) -> None:
+    listed = command("runs", cwd=place).stdout
+    assert "tiny" in listed
+    assert "finished" in listed
+    before = sorted((place / "runs" / "tiny").rglob("*.json"))
+    assert command(*TINY.split(), cwd=place).returncode == 0
+    assert sorted((place / "runs" / "tiny").rglob("*.json")) == before
+
+
+def test_rm_asks_first(place: Path) -> None:
+    assert command(*TINY.replace("tiny", "gone").split(), cwd=place).returncode == 0
+    assert command("rm", "gone", cwd=place).returncode != 0
+    assert (place / "runs" / "gone").exists()
+    assert command("rm", "gone", "--yes", cwd=place).returncode == 0
+    assert not (place / "runs" / "gone").exists()
+
+
+def test_zoo_lists_and_writes(tmp_path: Path) -> None:
+    assert "shrink-rnn" in command("zoo", cwd=tmp_path).stdout
+    cell = json.loads(command("zoo", "shrink-cnn-a", cwd=tmp_path).stdout)
+    assert cell["edges"] == [[0, 1], [0, 2], [0, 3], [0, 4], [1, 3], [2, 4]]
+
+
+def test_options_override_a_file_that_overrides_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("seed: 5\nproxy: {batch_size: 16}\n")
+    options = ["my.yaml", "--preset", "demo", "--seed", "9", "--print-config"]
+    done = command("search", *options, cwd=tmp_path)
+    shown = yaml.safe_load(done.stdout)
+    assert (shown["nodes"], shown["seed"], shown["proxy"]["batch_size"]) == (5, 9, 16)
+
+
+BAD = [
+    ("search --no-such-option", "No such option"),
+    ("search --preset none", "unknown preset 'none'; choose one of demo, paper-cnn, paper-rnn"),
+    ("search --space none", "unknown search space 'none'; choose one of cnn, rnn"),
+    ("search --data none", "unknown data set 'none'; choose one of cifar10, digits"),
+    ("search --nodes 1", "greater than or equal to 2, got 1"),
+    ("search --candidates 0", "greater than or equal to 1, got 0"),
+    ("search --keep-fraction 1", "less than 1, got 1"),
+    ("search --keep-fraction 0", "greater than 0, got 0"),
+    ("search --policy mine", "'paper', got 'mine'"),
+    ("search --algorithm random", "needs a budget"),
+    ("search bad-key.yaml", "unknown configuration key nodez"),
+    ("search broken.yaml", "broken.yaml is not valid YAML"),
+    ("search missing.yaml", "cannot read the configuration file"),
+    ("search --data parquet:nowhere", "nowhere"),
+    ("search --data imagefolder:empty", "empty"),
+    ("search --space rnn --data text:only-train", "valid.txt"),
+    ("search --data parquet:broken-parquet", "broken-parquet"),
+    ("search --storage broken.yaml/below", "cannot write"),
+    ("search --storage nope://x", "a storage location is a local path or a URI"),
+    ("search --space rnn --proxy-train-per-class 3", "unknown proxy setting train_per_class"),
+    ("search --plugin no.such.module", "a plug-in is an importable module"),
+    ("show nothing", "no run at"),
+    ("zoo none", "unknown cell 'none'; choose one of shrink-cnn-a"),
+]
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "bad-key.yaml").write_text("nodez: 3\n")
+    (folder / "broken.yaml").write_text("{nodes: [")
+    (folder / "empty").mkdir()
+    (folder / "only-train").mkdir()
+    (folder / "only-train" / "train.txt").write_text("a b c\n")
+    (folder / "broken-parquet").mkdir()
+    for split in ("train", "valid"):
+        (folder / "broken-parquet" / f"{split}.parquet").write_bytes(b"PAR1 nothing PAR1")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_bad_input_gives_one_message_and_exit_code_2(
+    bad_files: Path, arguments: str, message: str
+) -> None:
+    done = command(*arguments.split(), cwd=bad_files)
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_in_use_with_another_configuration_is_refused(place: Path) -> None:
+    done = command(*TINY.split(), "--seed", "3", cwd=place)
+    assert done.returncode == 2
+    assert "seed was 0, now 3" in done.stderr
+    assert Run(str(place / "runs" / "tiny")).status == "finished"
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_readable_run_that_goes_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    options = "--nodes 5 --candidates 3 --name cut slow.yaml --plugin tests.plugins.table"
+    arguments = ["search", "--space", "table", *options.split()]
+    (tmp_path / "slow.yaml").write_text("proxy: {seconds: 0.4}\n")
+    entry = [sys.executable, "-c", "from launch.cli import main; main()", *arguments]
+    with subprocess.Popen(entry, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        ledger = tmp_path / "runs" / "cut" / "ledger"
+        deadline = time.monotonic() + 90
+        while not list(ledger.rglob("*candidate*.json")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+    run = Run(str(tmp_path / "runs" / "cut"))
+    assert run.status == "interrupted"
+    kept = dict(run.ledger.evaluations)
+    assert kept
+    done = command(*arguments, "--executor", "in-process", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resuming: search 0 in round" in done.stdout
+    finished = Run(str(tmp_path / "runs" / "cut"))
+    assert finished.status == "finished"
+    assert kept.items() <= finished.ledger.evaluations.items()
