@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from autoshrink_ray.conductor import Conductor, Search
 from autoshrink_ray.dispatch import Assignment, CandidateDispatcher, Outcome
 from autoshrink_ray.ledger import LedgerWriter, MemoryLedger
-from tests.contracts.scoring import Score, evaluation, measure
+from autoshrink_ray.policies import Policy
+from autoshrink_ray.records import Candidate
+from autoshrink_ray.topology import Topology
+from tests.contracts.scoring import Score, accuracy_of, complete, evaluation, measure
 
 Drive = Callable[[Mapping[int, Search]], None]
 """Brings searches to their end, with results from `tests.contracts.scoring.measure`."""
@@ -58,3 +61,17 @@ def outcomes(assignment: Assignment, score: Score = measure) -> list[Outcome]:
         )
         for task in assignment.work.tasks
     ]
+
+
+def run(
+    policy: Policy,
+    accuracy: Callable[[Topology], float] = lambda topology: accuracy_of(topology, 0),
+) -> list[tuple[Candidate, ...]]:
+    """Runs a policy to its end, all cells costing the same; the candidates of each round."""
+    rounds = []
+    while not policy.finished:
+        rounds.append(policy.propose())
+        for candidate in policy.propose():
+            policy.record(evaluation(candidate, complete(accuracy(candidate.topology))))
+        assert policy.decide() is not None
+    return rounds

@@ -24,6 +24,7 @@ measurements = st.one_of(
     st.builds(complete, st.sampled_from([0.25, 0.5, 0.75]), st.sampled_from([1000, 2000])),
     st.builds(complete, st.just(0.99), st.just(0)),  # its score is NaN
     st.builds(failed, st.sampled_from(["diverged", "out of memory"])),
+    st.just(failed().model_copy(update={"metrics": complete(1.0).metrics})),
 )
 
 

@@ -124,7 +124,9 @@ def test_a_language_models_row_has_true_macs_and_the_cost_of_its_score() -> None
 
 
 def test_a_failed_row_has_a_reason_and_no_numbers() -> None:
-    good, bad = table(evaluated(0, complete(0.5)), evaluated(1, failed("diverged"))).to_pylist()
+    """Not even where the measurement has some."""
+    measurement = failed("diverged").model_copy(update={"metrics": complete(0.9).metrics})
+    good, bad = table(evaluated(0, complete(0.5)), evaluated(1, measurement)).to_pylist()
     assert (bad["status"], bad["reason"]) == ("failed", "diverged")
     assert bad["accuracy"] is bad["macs"] is bad["params"] is bad["score"] is None
     assert bad["key"] == good["key"]
