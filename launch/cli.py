@@ -60,10 +60,15 @@ def _root(
     """
 
 
-def main() -> None:
-    """Entry point of the command."""
-    from launch import doctor, inspect, search  # each registers its commands
+def complete() -> typer.Typer:
+    """The application with all its commands."""
+    from launch import doctor, inspect, search  # here, so that an import error has its own name
 
     for module in (search, inspect, doctor):
         module.register(app)
-    app()
+    return app
+
+
+def main() -> None:
+    """Entry point of the command."""
+    complete()()

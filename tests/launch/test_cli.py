@@ -190,3 +190,17 @@ def test_a_signal_leaves_a_readable_run_that_goes_on(
     finished = Run(str(tmp_path / "runs" / "cut"))
     assert finished.status == "finished"
     assert kept.items() <= finished.ledger.evaluations.items()
+
+
+@pytest.mark.ray
+def test_doctor_says_what_is_ready_and_what_is_not(tmp_path: Path) -> None:
+    done = command("doctor", "--storage", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    checks = [line.split(":")[0].split()[1] for line in done.stdout.splitlines() if ":" in line]
+    assert checks == ["versions", "resources", "storage", "data", "one"]
+    assert "trained in" in done.stdout
+    (tmp_path / "file").touch()
+    done = command("doctor", "--storage", "file/below", "--data", "parquet:none", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.count("FAIL") == 3
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,95 @@
+"""What fits on a cluster's nodes, now or once an autoscaler has started them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+from ray.core.generated.autoscaler_pb2 import ClusterConfig
+
+from autoshrink_ray import SearchConfig
+from autoshrink_ray.cluster import Resources, connection, require_fitting_node, slots
+from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.executors.tune import concurrency
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+
+
+def report(config: ClusterConfig) -> None:
+    """Tells the head what an autoscaler could start, as an autoscaler does."""
+    client = ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    client.report_cluster_config(config.SerializeToString())
+
+
+@pytest.fixture
+def autoscaler() -> Iterator[ClusterConfig]:
+    """An autoscaler that could start up to two nodes with 8 CPUs and 4 GPUs."""
+    config = ClusterConfig()
+    group = config.node_group_configs.add(name="gpu", max_count=2)
+    group.resources.update({"CPU": 8, "GPU": 4})
+    report(config)
+    yield config
+    report(ClusterConfig())
+
+
+@pytest.mark.usefixtures("autoscaler")
+def test_a_node_that_could_be_started_is_waited_for() -> None:
+    require_fitting_node(Resources(8, 4))
+
+
+@pytest.mark.usefixtures("autoscaler")
+def test_a_trial_larger_than_every_node_type_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the largest has 8 CPUs and 4 GPUs"):
+        require_fitting_node(Resources(1, 5))
+
+
+def test_a_node_type_that_may_not_be_started_does_not_count(autoscaler: ClusterConfig) -> None:
+    autoscaler.node_group_configs[0].max_count = 0
+    report(autoscaler)
+    with pytest.raises(ConfigError, match="the largest has 4 CPUs and 0 GPUs"):
+        require_fitting_node(Resources(1, 1))
+
+
+def test_several_small_nodes_are_no_large_one(autoscaler: ClusterConfig) -> None:
+    with pytest.raises(ConfigError):
+        require_fitting_node(Resources(12, 0))
+
+
+@pytest.mark.parametrize(("cpus", "fitting"), [(1, 4), (0.5, 8), (3, 1), (5, 0)])
+def test_slots_count_what_each_node_holds(cpus: float, fitting: int) -> None:
+    assert slots(Resources(cpus, 0)) == fitting
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 4),
+        ({"candidates": 3}, 3),
+        ({"candidates": 3, "searches": 2}, 4),
+        ({"max_concurrent": 2}, 2),
+        ({"granularity": "search", "searches": 3}, 3),
+        ({"algorithm": "random", "budget": 2}, 2),
+    ],
+)
+def test_an_own_cluster_is_filled_and_no_more(settings: dict[str, object], expected: int) -> None:
+    assert concurrency(SearchConfig.of(settings), Resources(1, 0)) == expected
+
+
+def test_on_a_joined_cluster_the_whole_demand_is_pending() -> None:
+    assert concurrency(SearchConfig.of({"searches": 7}), None) == 70
+
+
+def test_an_address_where_no_cluster_answers_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with (
+        pytest.raises(ConfigError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"),
+        connection("127.0.0.1:1"),
+    ):
+        pass
