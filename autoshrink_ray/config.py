@@ -44,7 +44,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         algorithm: `shrink` (AutoShrink) or `random` (random sub-DAGs of the same space).
         policy: Rules of the shrinking; `paper` is the published method.
         nodes: Nodes of the cell, the input included.
-        candidates: Edges tried in a round (k).
+        candidates: Edges tried in a round (k) of algorithm shrink.
         keep_fraction: Fraction of the complete cell's edges at which the search stops.
         budget: Evaluations of a random search.
         cost_weight: Score lost for a tenfold cost.

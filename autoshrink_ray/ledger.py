@@ -41,7 +41,7 @@ class End(Record):
 
 
 class _Envelope(Record):
-    """What every object looks like: its body, and a checksum over the body's bytes."""
+    """What every object looks like: its body, and a checksum over body and uses."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     kind: Kind
@@ -155,7 +155,7 @@ class Ledger:
 
     def _put(self, name: str, kind: Kind, record: Record, uses: tuple[str, ...] = ()) -> None:
         body = record.model_dump_json()
-        envelope = _Envelope(kind=kind, sha256=digest(body.encode()), uses=uses, body=body)
+        envelope = _Envelope(kind=kind, sha256=_checksum(body, uses), uses=uses, body=body)
         try:
             self._folder.write(name, envelope.model_dump_json().encode())
         except StorageError as error:
@@ -198,11 +198,15 @@ def _read_record(folder: Folder, name: str) -> Record:
     envelope = files.parse_file(
         _Envelope, folder.read(name), f"ledger object {name}", SCHEMA_VERSION
     )
-    if digest(envelope.body.encode()) != envelope.sha256:
+    if _checksum(envelope.body, envelope.uses) != envelope.sha256:
         raise FileFormatError(f"ledger object {name} is damaged: its checksum does not match")
     return files.parse_file(
         _MODELS[envelope.kind], envelope.body.encode(), f"ledger object {name}", SCHEMA_VERSION
     )
+
+
+def _checksum(body: str, uses: tuple[str, ...]) -> str:
+    return digest("\n".join([body, *uses]).encode())
 
 
 def next_attempt(contents: LedgerContents, token: str) -> str:

@@ -130,6 +130,8 @@ class Plan:
         settings["gpu"] = self.config.gpus_per_trial > 0
         for resource in ("cpus_per_trial", "gpus_per_trial"):
             del settings[resource]
+        if self.config.algorithm == "random":
+            del settings["candidates"]
         return settings
 
 

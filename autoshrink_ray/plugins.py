@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, cast
 
@@ -134,7 +133,6 @@ def task_reference(name: str) -> str:
     return _TASKS.reference(name)
 
 
-@cache
 def space(reference: str) -> SearchSpace:
     """The search space at `reference` (a name or `module:attribute`).
 

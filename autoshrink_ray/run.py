@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autoshrink_ray.conductor import Conductor, Observer
-from autoshrink_ray.config import SearchConfig
+from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.dispatch import CandidateDispatcher, Dispatcher, SearchDispatcher
 from autoshrink_ray.errors import AutoshrinkError, ConfigError, RunInterruptedError
@@ -44,7 +44,7 @@ def run_search(
     Args:
         config: What to search; None for the defaults.
         observers: Told of everything that is finished.
-        **changes: Fields of `SearchConfig` that override `config`.
+        **changes: Fields of `SearchConfig` that override `config`; `macro` and `proxy` are merged.
 
     Returns:
         The finished run.
@@ -55,7 +55,7 @@ def run_search(
         RunError: If the run failed; what it finished is in its ledger.
         RunInterruptedError: On SIGINT or SIGTERM; the run can be resumed.
     """
-    settings = (config or SearchConfig()).model_dump(exclude_unset=True) | changes
+    settings = merge((config or SearchConfig()).model_dump(exclude_unset=True), changes)
     plan = Plan.of(SearchConfig.of(settings))
     Folder(plan.config.storage).check_writable()
     data = plan.load_data()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from autoshrink_ray import files
 from autoshrink_ray.errors import FileFormatError
@@ -18,6 +18,17 @@ from autoshrink_ray.storage import Folder
 SCHEMA_VERSION = 1
 
 _PACKAGES = ("autoshrink-ray", "ray", "torch", "torchvision", "numpy", "pyarrow")
+
+
+class _Identity(BaseModel, extra="allow"):
+    """The part of an identity that reading a run rests on."""
+
+    space: str
+    searches: int = Field(ge=1)
+    seed: int
+    objective: str
+    cost_weight: float
+    data_fingerprint: str
 
 
 class RunFile(BaseModel, frozen=True, extra="forbid"):
@@ -40,6 +51,19 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
     config: dict[str, Any]
     data_summary: str
     versions: dict[str, str]
+
+    @field_validator("identity")
+    @classmethod
+    def _has_what_readers_need(cls, identity: dict[str, Any]) -> dict[str, Any]:
+        _Identity.model_validate(identity)
+        return identity
+
+    @field_validator("config")
+    @classmethod
+    def _names_its_data(cls, config: dict[str, Any]) -> dict[str, Any]:
+        if "data" not in config:
+            raise ValueError("a run's configuration names its data")
+        return config
 
     @staticmethod
     def exists(folder: Folder) -> bool:

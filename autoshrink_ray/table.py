@@ -13,7 +13,7 @@ from autoshrink_ray.ledger import LedgerContents
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Evaluation
 
-_COUNTS = {"macs", "params", "cost"}
+_COUNTS = {"macs", "params", "params_without_bn", "cost", "decoder_macs"}
 
 _COLUMNS: list[tuple[str, pa.DataType, Callable[[Evaluation], Any]]] = [
     ("search", pa.int32(), lambda e: e.candidate.search),

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from autoshrink_ray.config import DEFAULT_STORAGE, SearchConfig, merge, preset, read_config
-from autoshrink_ray.errors import AutoshrinkError
+from autoshrink_ray.errors import AutoshrinkError, ConfigError
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.progress import ConsoleProgress
 from autoshrink_ray.run import run_search
@@ -149,7 +149,12 @@ def configuration(options: dict[str, Any]) -> SearchConfig:
     given = {key: options[key] for key in SearchConfig.model_fields if key in options}
     proxy = {key: options[key] for key in _PROXY if key in options}
     layers.append(given | ({"proxy": proxy} if proxy else {}))
-    return SearchConfig.of(merge(*layers))
+    config = SearchConfig.of(merge(*layers))
+    if "candidates" in options and config.algorithm == "random":
+        raise ConfigError(
+            "--candidates belongs to algorithm shrink, got algorithm random: --budget"
+        )
+    return config
 
 
 def _run(config: SearchConfig, *, quiet: bool) -> None:

@@ -158,8 +158,8 @@ def test_execution_settings_may_change_on_the_way(tiny: SearchConfig) -> None:
         ({"algorithm": "random", "budget": 5}, "algorithm was 'shrink', now 'random'"),
         ({"cpus_per_trial": 2}, "threads was 1, now 2"),
         ({"cost_weight": 0.5}, "cost_weight was 0.1, now 0.5"),
-        ({"macro": {}}, "macro.base_width was 4, now 16"),
-        ({"proxy": {"train_per_class": 8}}, "proxy.epochs was 1, now "),
+        ({"macro": {"base_width": 16}}, "macro.base_width was 4, now 16"),
+        ({"proxy": {"epochs": 2}}, "proxy.epochs was 1, now 2"),
         (
             {"proxy": {"epochs": 1, "batch_size": 16, "train_per_class": 9, "valid_per_class": 4}},
             "data_fingerprint was '",

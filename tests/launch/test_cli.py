@@ -117,6 +117,7 @@ BAD = [
     ("search --keep-fraction 0", "greater than 0, got 0"),
     ("search --policy mine", "'paper', got 'mine'"),
     ("search --algorithm random", "needs a budget"),
+    ("search --algorithm random --budget 3 --candidates 3", "--candidates belongs to"),
     ("search bad-key.yaml", "unknown configuration key nodez"),
     ("search broken.yaml", "broken.yaml is not valid YAML"),
     ("search missing.yaml", "cannot read the configuration file"),
