@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import ray
 from ray.tune import PlacementGroupFactory
 
 from autoshrink_ray.errors import ConfigError
+
+_PATIENCE = 10.0
+"""Seconds in which a head node has to accept a connection."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,27 @@ def connection(address: str | None) -> Iterator[bool]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     own = address in (None, "local")
-    try:
-        _init(address or "local", own=own)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ConfigError(
-            f"no Ray cluster answers at {address!r}: {' '.join(str(error).split())}; give "
-            f"--address HOST:PORT of a running head node, `auto`, or nothing for this machine"
-        ) from error
+    if own:
+        _init("local", own=True)
+    else:
+        _join(str(address))
     try:
         yield own
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    try:
+        if colon and port.isdigit() and "://" not in address:
+            socket.create_connection((host, int(port)), _PATIENCE).close()  # Ray takes minutes
+        _init(address, own=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"no Ray cluster answers at {address!r}: {' '.join(str(error).split())}; give "
+            f"--address HOST:PORT of a running head node, `auto`, or nothing for this machine"
+        ) from error
 
 
 def _init(address: str, *, own: bool) -> None:

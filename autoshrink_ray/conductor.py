@@ -125,7 +125,7 @@ class Conductor:
                 return
             known = contents.decisions.get((number, decision.round))
             if known is None:
-                self._ledger.append_decision(decision)
+                self._tell(decision)
             elif known != decision:
                 raise LedgerError(
                     f"search {number}, round {decision.round}: the ledger's decision (winner "
@@ -167,10 +167,13 @@ class Conductor:
             observer.on_evaluation(evaluation)
         decision = search.policy.decide()
         if decision is not None:
-            self._ledger.append_decision(decision)
-            for observer in self._observers:
-                observer.on_decision(decision)
+            self._tell(decision)
         return evaluation
+
+    def _tell(self, decision: Decision) -> None:
+        self._ledger.append_decision(decision)
+        for observer in self._observers:
+            observer.on_decision(decision)
 
     def accept_copy(self, candidate: Candidate, original: Evaluation) -> Evaluation:
         """Takes over the measurement of an isomorphic candidate with the same seed."""

@@ -31,6 +31,9 @@ EXECUTION = frozenset(
 )
 """Fields that cannot change a number. Of `data` only the content's fingerprint can."""
 
+_LEAST = 0.0001
+"""Smallest share of a CPU or GPU that Ray accounts for."""
+
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
@@ -56,7 +59,8 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         proxy: Settings of the proxy training.
         cpus_per_trial: CPUs of a trial, and threads of its training.
         gpus_per_trial: GPUs of a trial; a fraction shares one.
-        max_concurrent: Trials at once; None for as many as have resources.
+        max_concurrent: Trials at once; None for as many as have resources. Executor `tune` only,
+            like `max_retries` and `address`.
         granularity: `candidate` makes each evaluation a trial, `search` each search.
         max_retries: How often a candidate that the infrastructure lost is tried again.
         executor: `tune` runs on Ray; `in-process` runs here, one after the other.
@@ -80,7 +84,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     data: str | None = None
     macro: dict[str, Any] = {}
     proxy: dict[str, Any] = {}
-    cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1
+    cpus_per_trial: Annotated[float, Field(ge=_LEAST, allow_inf_nan=False)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     granularity: Literal["candidate", "search"] = "candidate"
@@ -102,8 +106,21 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("budget belongs to algorithm random, got algorithm shrink")
         for resource in ("cpus_per_trial", "gpus_per_trial"):
             amount = getattr(self, resource)
+            if 0 < amount < _LEAST:
+                raise ValueError(f"{resource} is 0 or at least {_LEAST}, got {amount}")
             if amount > 1 and amount != int(amount):
                 raise ValueError(f"{resource} above 1 is a whole number, got {amount}")
+        return self
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> SearchConfig:
+        """The configuration is written into the run's folder."""
+        _, is_uri, rest = self.storage.partition("://")
+        if is_uri and "@" in rest.partition("/")[0]:
+            raise ValueError(
+                "storage is a URI without credentials: they belong into the environment "
+                "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://)"
+            )
         return self
 
     @classmethod

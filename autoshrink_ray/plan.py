@@ -124,6 +124,7 @@ class Plan:
         settings["space"] = self.space.name
         settings["objective"] = self.objective.name
         settings["cost_weight"] = self.objective.cost_weight
+        settings["macro"] = self.macro.model_dump(mode="json", exclude=set(self.macro.paths))
         settings["proxy"] = self.proxy.model_dump(mode="json", exclude=set(self.proxy.paths))
         settings["data_fingerprint"] = fingerprint
         settings["threads"] = self.threads

@@ -17,7 +17,7 @@ from autoshrink_ray.policies.base import best_decision
 from autoshrink_ray.records import Decision
 from autoshrink_ray.runfile import RunFile
 from autoshrink_ray.storage import Folder, join
-from autoshrink_ray.table import evaluations_table, to_parquet
+from autoshrink_ray.table import COUNTS, evaluations_table, to_parquet
 
 
 class Run:
@@ -209,10 +209,9 @@ def _best_dict(decision: Decision | None) -> dict[str, Any] | None:
 
 
 def _metrics(decision: Decision) -> dict[str, float]:
-    """Metrics, whole numbers as such: MACs and parameters are counts."""
+    """Metrics, counts as whole numbers."""
     return {
-        name: int(value) if float(value).is_integer() else value
-        for name, value in decision.metrics.items()
+        name: int(value) if name in COUNTS else value for name, value in decision.metrics.items()
     }
 
 

@@ -14,7 +14,7 @@ from autoshrink_ray.conductor import Conductor, Observer
 from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.dispatch import CandidateDispatcher, Dispatcher, SearchDispatcher
-from autoshrink_ray.errors import AutoshrinkError, ConfigError, RunInterruptedError
+from autoshrink_ray.errors import AutoshrinkError, ConfigError, RunError, RunInterruptedError
 from autoshrink_ray.executors import WorkOff, executor
 from autoshrink_ray.ledger import End, Ledger, next_attempt, read_ledger
 from autoshrink_ray.plan import Plan
@@ -57,8 +57,9 @@ def run_search(
     """
     settings = merge((config or SearchConfig()).model_dump(exclude_unset=True), changes)
     plan = Plan.of(SearchConfig.of(settings))
-    Folder(plan.config.storage).check_writable()
+    plan.searches()  # a space that cannot begin says so before anything is written
     data = plan.load_data()
+    Folder(plan.config.storage).check_writable()
     name = plan.config.name or fresh_name(plan.space.name)
     folder = Folder(join(plan.config.storage, name))
     identity = plan.identity(data.fingerprint)
@@ -127,16 +128,23 @@ def _drive(folder: Folder, plan: Plan, work_off: WorkOff, observers: Sequence[Ru
         conductor.replay(contents)
         with _interruptible() as caught:
             work_off(_dispatcher(plan, conductor), lambda: bool(caught))
-            if caught and not conductor.finished:
+        if not conductor.finished:
+            if caught:
                 raise RunInterruptedError(caught[-1])
+            raise RunError("the executor returned before the run was finished; it can be resumed")
     except RunInterruptedError as error:
         _leave_readable(folder, ledger, End(status="interrupted", message=str(error)))
         raise
-    except AutoshrinkError as error:
-        _leave_readable(folder, ledger, End(status="failed", message=str(error)))
+    except Exception as error:
+        _leave_readable(folder, ledger, End(status="failed", message=_told(error)))
         raise
     write_results(folder)
     ledger.append_end(End(status="finished"))
+
+
+def _told(error: Exception) -> str:
+    """An error of ours explains itself; any other one is named, too."""
+    return str(error) if isinstance(error, AutoshrinkError) else f"{type(error).__name__}: {error}"
 
 
 def _leave_readable(folder: Folder, ledger: Ledger, end: End) -> None:

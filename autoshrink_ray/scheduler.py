@@ -41,7 +41,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         self._assignments: dict[str, Assignment] = {}
         self._warm: PlacementGroupFactory | None = None
         self._alone: set[str] = set()
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts into a state of its own, which nobody ever reads."""
@@ -51,7 +51,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         """Work for a new trial, or None while there is none to start."""
         try:
             assignment = self._dispatcher.next()
-        except AutoshrinkError as error:
+        except Exception as error:  # noqa: BLE001 - an observer's, for instance
             self.failure = error
             return None
         if assignment is not None:
@@ -96,7 +96,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         outcomes = [Outcome.model_validate_json(text) for text in result["outcomes"]]
         try:
             done = self._dispatcher.report(assignment.number, outcomes)
-        except AutoshrinkError as error:  # Tune would take it for a fault of the trial
+        except Exception as error:  # noqa: BLE001 - Tune would take it for the trial's fault
             self.failure = error
             done = True
         return str(TrialScheduler.STOP if done else TrialScheduler.CONTINUE)

@@ -1,4 +1,4 @@
-"""Files on any filesystem that pyarrow knows: local disks, S3, GCS, HDFS."""
+"""Files on any filesystem that pyarrow knows: local disks, S3, GCS."""
 
 from __future__ import annotations
 

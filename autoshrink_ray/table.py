@@ -13,7 +13,7 @@ from autoshrink_ray.ledger import LedgerContents
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Evaluation
 
-_COUNTS = {"macs", "params", "params_without_bn", "cost", "decoder_macs"}
+COUNTS = {"macs", "params", "params_without_bn", "cost", "decoder_macs"}
 
 _COLUMNS: list[tuple[str, pa.DataType, Callable[[Evaluation], Any]]] = [
     ("search", pa.int32(), lambda e: e.candidate.search),
@@ -54,7 +54,7 @@ def evaluations_table(contents: LedgerContents, objective: Objective) -> pa.Tabl
     names = {name for evaluation in rows for name in evaluation.measurement.metrics}
     always = {objective.quality_metric, objective.cost_metric, "macs", "params"}
     for name in sorted(names | always):
-        kind = pa.int64() if name in _COUNTS else pa.float64()
+        kind = pa.int64() if name in COUNTS else pa.float64()
         columns[name] = pa.array([_metric(e, name) for e in rows], kind)
     columns["score"] = pa.array([_score(e, objective) for e in rows], pa.float64())
     return pa.table(columns)
@@ -69,7 +69,7 @@ def to_parquet(table: pa.Table) -> bytes:
 
 def _metric(evaluation: Evaluation, name: str) -> float | int | None:
     value = evaluation.measurement.metrics.get(name) if evaluation.complete else None
-    return int(value) if value is not None and name in _COUNTS else value
+    return int(value) if value is not None and name in COUNTS else value
 
 
 def _score(evaluation: Evaluation, objective: Objective) -> float | None:

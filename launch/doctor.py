@@ -32,15 +32,17 @@ def doctor(
     """Check versions, resources, storage and data, and search with one candidate."""
     from autoshrink_ray.cluster import connection
 
-    config = SearchConfig(
-        space=space,
-        data=data,
-        nodes=2,
-        candidates=1,
-        proxy={"epochs": 1},
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
+    config = SearchConfig.of(
+        {
+            "space": space,
+            "data": data,
+            "nodes": 2,
+            "candidates": 1,
+            "proxy": {"epochs": 1},
+            "cpus_per_trial": cpus_per_trial,
+            "gpus_per_trial": gpus_per_trial,
+            "address": address,
+        }
     )
     with connection(address):
         checks: list[tuple[str, Callable[[], str]]] = [

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autoshrink_ray.config import DEFAULT_STORAGE
-from autoshrink_ray.errors import ConfigError, RunError, StorageError, choices
+from autoshrink_ray.errors import ConfigError, FileFormatError, RunError, StorageError, choices
 from autoshrink_ray.files import CellFile
 from autoshrink_ray.progress import metrics_text
 from autoshrink_ray.results import Run, list_runs
@@ -32,13 +33,23 @@ def runs(storage: Storage = DEFAULT_STORAGE) -> None:
     for name in ("run", "space", "status", "evaluations", "best"):
         table.add_column(name)
     for run in list_runs(storage):
-        best = metrics_text(run.best) if run.best else "-"
-        table.add_row(run.name, run.space, run.status, str(len(run.ledger.evaluations)), best)
+        table.add_row(*map(escape, _run_row(run)))
     console = Console()
     if table.row_count:
         console.print(table)
     else:
-        console.print(f"no runs in {storage}: start one with autoshrink-ray search --preset demo")
+        place = escape(storage)
+        console.print(f"no runs in {place}: start one with autoshrink-ray search --preset demo")
+
+
+def _run_row(run: Run) -> list[str]:
+    """A damaged run is a row too: it must not hide the others."""
+    try:
+        best = metrics_text(run.best) if run.best else "-"
+        return [run.name, run.space, run.status, str(len(run.ledger.evaluations)), best]
+    except FileFormatError as error:
+        name = run.folder.path.rpartition("/")[2]
+        return [name, "-", "damaged", "-", str(error)]
 
 
 def show(
@@ -70,8 +81,7 @@ def rm(
     """Delete a run with everything in it."""
     found = Run(run, storage)
     if not yes:
-        count = len(found.ledger.evaluations)
-        typer.confirm(f"Delete {found.folder.location} with {count} evaluations?", abort=True)
+        typer.confirm(f"Delete {found.folder.location} with everything in it?", abort=True)
     found.folder.delete()
     typer.echo(f"deleted {found.folder.location}")
 

@@ -152,7 +152,8 @@ def configuration(options: dict[str, Any]) -> SearchConfig:
     config = SearchConfig.of(merge(*layers))
     if "candidates" in options and config.algorithm == "random":
         raise ConfigError(
-            "--candidates belongs to algorithm shrink, got algorithm random: --budget"
+            "--candidates belongs to algorithm shrink, got algorithm random: its number of "
+            "evaluations is --budget"
         )
     return config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autoshrink_ray.progress import edge, metrics_text
@@ -19,10 +20,10 @@ def print_run(console: Console, run: Run) -> None:
         console.print(f"{run.status}: no round is decided yet")
     else:
         console.print(f"[bold]Best cell[/bold] (round {run.best.round}, {metrics_text(run.best)})")
-        console.print(cell_text(run.best.topology), highlight=False)
+        console.print(cell_text(run.best.topology), highlight=False, markup=False)
     if run.message:
-        console.print(f"{run.status}: {run.message}", highlight=False)
-    location = run.folder.location
+        console.print(f"{run.status}: {run.message}", highlight=False, markup=False)
+    location = escape(run.folder.location)
     console.print(
         f"\n[bold]Look further[/bold]\n"
         f"  autoshrink-ray show {location}\n"
@@ -36,7 +37,9 @@ def print_run(console: Console, run: Run) -> None:
 def rounds_table(run: Run, search: SearchResult) -> Table:
     """One row per closed round, the best one marked."""
     quality = run.objective.quality_metric
-    table = Table(title=f"{run.name}: search {search.number}, seed {search.seed}, {search.status}")
+    table = Table(
+        title=f"{escape(run.name)}: search {search.number}, seed {search.seed}, {search.status}"
+    )
     for name in ("round", "edge gone", "tried", "edges", "score", quality, "MACs", "params"):
         table.add_column(name, justify="right")
     best = search.best

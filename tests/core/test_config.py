@@ -49,7 +49,7 @@ def test_an_unknown_key_is_refused_with_all_known_ones() -> None:
         ("evaluation_seed", -1, "greater than or equal to 0"),
         ("searches", 0, "greater than or equal to 1"),
         ("searches", 1000, "less than or equal to 999"),
-        ("cpus_per_trial", 0, "greater than 0"),
+        ("cpus_per_trial", 0, "greater than or equal to 0.0001"),
         ("cpus_per_trial", float("inf"), "finite"),
         ("cpus_per_trial", 1.5, "cpus_per_trial above 1 is a whole number, got 1.5"),
         ("gpus_per_trial", -1, "greater than or equal to 0"),

@@ -15,8 +15,8 @@ from autoshrink_ray import run as run_module
 from autoshrink_ray.errors import ConfigError, RoundFailedError, RunInterruptedError
 from autoshrink_ray.executors.inprocess import InProcessExecutor
 from tests.core.runs import (
+    Death,
     Notes,
-    UnknownError,
     content,
     crash,
     decisions,
@@ -84,7 +84,7 @@ def test_results_that_were_not_written_any_more_are_written_later(
     """The driver died after the last decision."""
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "write_results", lambda folder: crash())
-        with pytest.raises(UnknownError):
+        with pytest.raises(Death):
             run_search(tiny)
     assert not (storage / "tiny" / "best.cell.json").exists()
     notes = Notes()

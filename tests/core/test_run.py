@@ -195,7 +195,7 @@ def test_storage_that_cannot_be_written_is_said_before_anything_else(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write") as caught:
-        run_search(tiny, storage=str(tmp_path / "file" / "runs"), data="no-such-data")
+        run_search(tiny, storage=str(tmp_path / "file" / "runs"))
     assert caught.value.exit_code == 2
 
 

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from autoshrink_ray import Run
+from autoshrink_ray.ledger import End, Ledger
+from autoshrink_ray.storage import Folder
 
 TINY = (
     "search --executor in-process --nodes 3 --candidates 2 --epochs 1 "
@@ -84,6 +86,30 @@ def test_runs_lists_and_a_finished_run_is_not_run_again(place: Path) -> None:
     assert sorted((place / "runs" / "tiny").rglob("*.json")) == before
 
 
+def test_a_damaged_run_hides_no_other_and_is_named(place: Path) -> None:
+    (place / "more" / "broken").mkdir(parents=True)
+    (place / "more" / "broken" / "run.yaml").write_text("name: [")
+    done = command(*TINY.split(), "--storage", "more", cwd=place)
+    assert done.returncode == 0, done.stderr
+    listed = command("runs", "--storage", "more", cwd=place).stdout
+    assert "tiny" in listed
+    assert "damaged" in listed
+    shown = command("show", "more/broken", cwd=place)
+    assert (shown.returncode, "Traceback" in shown.stderr) == (2, False)
+    assert command("rm", "more/broken", "--yes", cwd=place).returncode == 0
+
+
+def test_a_message_with_brackets_is_shown_as_it_is(place: Path) -> None:
+    done = command(*TINY.replace("tiny", "odd").split(), cwd=place)
+    assert done.returncode == 0, done.stderr
+    folder = Folder(str(place / "runs" / "odd"))
+    for name in folder.files("ledger", recursive=True):
+        if "decision" in name or ".end." in name:
+            Path(folder.path, name).unlink()
+    Ledger(folder, "9999-x").append_end(End(status="failed", message="no [/tmp/foo] left"))
+    assert "failed: no [/tmp/foo] left" in command("show", "odd", cwd=place).stdout
+
+
 def test_rm_asks_first(place: Path) -> None:
     assert command(*TINY.replace("tiny", "gone").split(), cwd=place).returncode == 0
     assert command("rm", "gone", cwd=place).returncode != 0
@@ -107,6 +133,12 @@ def test_options_override_a_file_that_overrides_a_preset(tmp_path: Path) -> None
 
 
 BAD = [
+    ("search --cpus-per-trial 0.00001", "greater than or equal to 0.0001"),
+    ("search --gpus-per-trial 0.00001", "gpus_per_trial is 0 or at least 0.0001"),
+    ("search --gpus-per-trial 1.5", "gpus_per_trial above 1 is a whole number"),
+    ("search --storage s3://key:secret@bucket", "a URI without credentials"),
+    ("search --address 127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
+    ("doctor --cpus-per-trial -1", "cpus_per_trial: Input should be"),
     ("search --no-such-option", "No such option"),
     ("search --preset none", "unknown preset 'none'; choose one of demo, paper-cnn, paper-rnn"),
     ("search --space none", "unknown search space 'none'; choose one of cnn, rnn"),

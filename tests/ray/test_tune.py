@@ -178,6 +178,20 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(
         run_search(table)
 
 
+class Broken(RunObserver):
+    def on_evaluation(self, evaluation: Any) -> None:
+        raise ZeroDivisionError("an observer of the user's")
+
+
+def test_an_error_of_an_observer_ends_the_run_as_it_is(table: SearchConfig) -> None:
+    with pytest.raises(ZeroDivisionError, match="an observer of the user's"):
+        run_search(table, name="broken", observers=[Broken()])
+    run = Run("broken", table.storage)
+    assert run.status == "failed"
+    assert "ZeroDivisionError" in run.message
+    assert len(run.ledger.evaluations) >= 1
+
+
 def test_fifo_cannot_stand_in_for_the_scheduler(
     table: SearchConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def _open(source: Folder, name: str) -> Iterator[_Table]:
 def _damage_reported(place: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{place} is not a readable Parquet file: {error}") from error
 
 
@@ -84,9 +84,12 @@ class _Table:
     def __init__(self, place: str, file: pq.ParquetFile) -> None:
         self._place = place
         self._file = file
-        names = file.schema_arrow.names
-        if not {"image", "label"} <= set(names):
-            raise DataError(f"{place} has columns image and label, got {', '.join(names)}")
+        with _damage_reported(place):
+            names = file.schema_arrow.names
+        if not names.count("image") == names.count("label") == 1:
+            raise DataError(
+                f"{place} has one column image and one column label, got {', '.join(names)}"
+            )
         self._check_types()
 
     def _check_types(self) -> None:
@@ -129,7 +132,9 @@ class _Table:
         """Names of the classes in the schema's metadata; empty where there are none."""
         metadata: dict[bytes, bytes] = self._file.schema_arrow.metadata or {}
         if b"classes" in metadata:
-            return [name.strip() for name in metadata[b"classes"].decode().split(",")]
+            with _damage_reported(self._place):
+                names = metadata[b"classes"].decode()
+            return [name.strip() for name in names.split(",")]
         return _hugging_face_names(metadata.get(b"huggingface", b"{}"))
 
 

@@ -184,7 +184,23 @@ def test_images_have_to_be_encoded(folder: Path) -> None:
 
 def test_missing_columns_are_listed_against_what_is_there(folder: Path) -> None:
     pq.write_table(pa.table({"img": [b""], "label": [0]}), folder / "train.parquet")
-    with pytest.raises(DataError, match="has columns image and label, got img, label"):
+    with pytest.raises(DataError, match="one column label, got img, label"):
+        load(folder)
+
+
+def test_a_column_that_is_there_twice_is_refused(folder: Path) -> None:
+    columns = [pa.array([b""]), pa.array([0]), pa.array([1])]
+    table = pa.Table.from_arrays(columns, names=["image", "label", "label"])
+    pq.write_table(table, folder / "train.parquet")
+    with pytest.raises(DataError, match="one column label, got image, label, label"):
+        load(folder)
+
+
+def test_class_names_that_are_no_text_are_damage(folder: Path) -> None:
+    table = pq.read_table(folder / "train.parquet")
+    odd = table.replace_schema_metadata({"classes": b"i\xe9age,b,c"})
+    pq.write_table(odd, folder / "train.parquet")
+    with pytest.raises(DataError, match="is not a readable Parquet file"):
         load(folder)
 
 
