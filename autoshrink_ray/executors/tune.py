@@ -45,16 +45,28 @@ class TuneExecutor:
             trainable = tune.with_resources(
                 _trainable(plan.config, data), resources.placement_group_factory()
             )
-            yield partial(_run, trainable, at_once, resources.whole_device())
+            yield partial(work_off, trainable, at_once, resources.whole_device())
 
 
-def _run(
+def work_off(
     trainable: Any,
     at_once: int,
     whole_device: tune.PlacementGroupFactory,
     dispatcher: Dispatcher,
     stop_requested: Callable[[], bool],
 ) -> None:
+    """Works a dispatcher off in one Tune experiment.
+
+    Args:
+        trainable: Trainable class with its resources; takes `work`, reports `outcomes`.
+        at_once: Trials at once, and worker processes kept warm.
+        whole_device: Resources of a trial that has its device for itself.
+        dispatcher: The run's work.
+        stop_requested: Tells whether to stop before the end.
+
+    Raises:
+        RunError: If the run cannot go on.
+    """
     if dispatcher.finished:
         return
     scheduler = ShrinkScheduler(dispatcher, at_once, whole_device)
