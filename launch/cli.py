@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from autoshrink_ray import __version__
 from autoshrink_ray.errors import AutoshrinkError
+from launch import doctor, inspect, search
 
 _INTERRUPTED = 130
 
@@ -60,15 +61,10 @@ def _root(
     """
 
 
-def complete() -> typer.Typer:
-    """The application with all its commands."""
-    from launch import doctor, inspect, search  # here, so that an import error has its own name
-
-    for module in (search, inspect, doctor):
-        module.register(app)
-    return app
+for module in (search, inspect, doctor):
+    module.register(app)
 
 
 def main() -> None:
     """Entry point of the command."""
-    complete()()
+    app()

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from autoshrink_ray.config import DEFAULT_STORAGE, SearchConfig, merge, preset, read_config
-from autoshrink_ray.errors import AutoshrinkError, ConfigError
+from autoshrink_ray.errors import AutoshrinkError, ConfigError, UsageError
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.progress import ConsoleProgress
 from autoshrink_ray.run import run_search
@@ -164,7 +164,7 @@ def _run(config: SearchConfig, *, quiet: bool) -> None:
         with ConsoleProgress(Console(quiet=quiet)) as progress:
             run = run_search(config, observers=[progress])
     except AutoshrinkError as error:
-        if error.exit_code > 2 and config.name is None:
+        if not isinstance(error, UsageError) and config.name is None:
             console.print("`autoshrink-ray runs` lists the run; give its name to go on with it")
         raise
     print_run(console, run)

@@ -10,15 +10,13 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from autoshrink_ray import plugins
 from autoshrink_ray.contracts import DataRequest, ImageShape
 from autoshrink_ray.errors import DataError
-from autoshrink_ray.records import Measurement
 from autoshrink_ray.topology import Topology
 from search_spaces.cnn import SPACE, CnnMacro
+from tests.contracts.task_contract import Case, TaskContract
 from tests.trainables.support import EDGE, BuilderSpace, NoMacro, image_set
 from trainables.data import ImageSet
-from trainables.device import Compute
 from trainables.image import (
     TASK,
     DeviceImages,
@@ -73,8 +71,13 @@ def evaluator(
     return TASK.evaluator(space, macro, proxy, data, threads=1, gpu=False)
 
 
-def numbers(result: Measurement) -> dict[str, Any]:
-    return result.model_dump(exclude={"seconds"})
+class TestImageTask(TaskContract):
+    @pytest.fixture
+    def case(self) -> Case:
+        return Case(
+            *("image", TASK, SPACE, MACRO, SMALL, image_set(), (CELL, OTHER_CELL)),
+            foreign=("pydoc", "trains on images, got 'pydoc'"),
+        )
 
 
 def numbered_images(train: int, valid: int) -> ImageSet:
@@ -82,34 +85,6 @@ def numbered_images(train: int, valid: int) -> ImageSet:
     images = np.arange(train, dtype=np.uint8).reshape(-1, 1, 1, 1)
     labels = np.arange(train, dtype=np.int64) % 2
     return ImageSet(images, labels, images[:valid], labels[:valid], ("even", "odd"))
-
-
-def test_result_of_a_candidate() -> None:
-    data = image_set()
-    result = evaluator(data).evaluate(CELL, seed=1)
-    assert result.status == "complete"
-    assert (result.epochs, len(result.curve), result.stop_reason) == (2, 2, "epochs")
-    assert result.metrics["accuracy"] == max(result.curve)
-    assert result.metrics["loss"] > 0
-    cost = SPACE.cost(CELL, MACRO, data.shape)
-    assert {name: result.metrics[name] for name in cost} == cost
-    assert (result.device, result.build) == ("cpu", f"torch {torch.__version__}")
-    assert result.seconds > 0
-
-
-def test_same_seed_same_bits_in_any_order_and_worker() -> None:
-    data = image_set()
-    first, second = evaluator(data), evaluator(data)
-    a, b = first.evaluate(CELL, 1), first.evaluate(OTHER_CELL, 2)
-    assert numbers(second.evaluate(OTHER_CELL, 2)) == numbers(b)
-    torch.rand(3)
-    assert numbers(second.evaluate(CELL, 1)) == numbers(a)
-    assert numbers(first.evaluate(CELL, 1)) == numbers(a)
-
-
-def test_another_seed_is_another_training() -> None:
-    worker = evaluator(image_set())
-    assert numbers(worker.evaluate(CELL, 1)) != numbers(worker.evaluate(CELL, 2))
 
 
 def test_every_image_is_shown_once_a_round_across_epochs() -> None:
@@ -245,28 +220,6 @@ def test_validation_loss_that_is_no_number_is_a_failure() -> None:
     )
 
 
-def test_huge_learning_rate_is_a_failure() -> None:
-    result = evaluator(image_set(), ImageProxy(learning_rate=1e9)).evaluate(CELL, 0)
-    assert result.status == "failed"
-    assert "diverged in epoch 1" in result.reason
-
-
-def test_running_out_of_memory_is_reported() -> None:
-    def build(shape: ImageShape) -> nn.Module:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
-    worker = evaluator(image_set(), SMALL, BuilderSpace(build), NoMacro())
-    result = worker.evaluate(EDGE, 0)
-    assert result.status == "out_of_memory"
-    assert "Tried to allocate" in result.reason
-
-
-def test_topology_that_the_space_refuses_is_a_failure() -> None:
-    result = evaluator(image_set()).evaluate(EDGE, 0)
-    assert result.status == "failed"
-    assert "'x'" in result.reason
-
-
 def test_weight_decay_is_the_gradient_of_the_l2_terms() -> None:
     proxy = ImageProxy(l2=0.25, l2_projection=0.5, learning_rate=0.1)
     network = SPACE.build(CELL, MACRO, image_set().shape)
@@ -359,20 +312,6 @@ def test_settings_reach_the_data_set() -> None:
     data = TASK.load(DataRequest("digits", proxy.model_dump()), SPACE, MACRO, proxy)
     assert np.bincount(data.train_labels).tolist() == [7] * 10
     assert np.bincount(data.valid_labels).tolist() == [3] * 10
-
-
-def test_text_is_refused() -> None:
-    with pytest.raises(DataError, match="trains on images, got 'pydoc'"):
-        TASK.load(DataRequest("pydoc", {}), SPACE, MACRO, ImageProxy())
-
-
-def test_task_is_registered() -> None:
-    assert plugins.task("image") is TASK
-
-
-def test_gpu_is_not_touched_without_leave() -> None:
-    compute = Compute.available(threads=1, gpu=False, deterministic=True)
-    assert compute.device == CPU
 
 
 def test_a_small_cell_learns_to_read_digits() -> None:

@@ -11,12 +11,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from autoshrink_ray import plugins
 from autoshrink_ray.contracts import DataRequest, TextShape
 from autoshrink_ray.errors import DataError
-from autoshrink_ray.records import Measurement
 from autoshrink_ray.topology import Topology
 from search_spaces.rnn import SPACE, RnnMacro
+from tests.contracts.task_contract import Case, TaskContract
 from tests.trainables.support import EDGE, BuilderSpace, NoMacro, text_set
 from trainables.data import TextSet
 from trainables.device import Compute
@@ -50,10 +49,6 @@ def evaluator(
     data: TextSet, proxy: TextProxy = SMALL, space: Any = SPACE, macro: Any = MACRO
 ) -> TextEvaluator:
     return TASK.evaluator(space, macro, proxy, data, threads=1, gpu=False)
-
-
-def numbers(result: Measurement) -> dict[str, Any]:
-    return result.model_dump(exclude={"seconds"})
 
 
 class Model(nn.Module):
@@ -93,32 +88,19 @@ class Watched:
         return self.model
 
 
-def test_result_of_a_candidate() -> None:
-    data = noise()
-    result = evaluator(data).evaluate(CELL, seed=1)
-    assert result.status == "complete"
-    assert (result.epochs, len(result.curve), result.stop_reason) == (2, 2, "epochs")
+class TestTextTask(TaskContract):
+    @pytest.fixture
+    def case(self) -> Case:
+        return Case(
+            *("text", TASK, SPACE, MACRO, SMALL, noise(), (CELL, OTHER_CELL)),
+            foreign=("digits", "trains on text, got 'digits'"),
+        )
+
+
+def test_the_result_is_the_best_epochs_perplexity() -> None:
+    result = evaluator(noise()).evaluate(CELL, seed=1)
     assert result.metrics["perplexity"] == min(result.curve)
     assert result.metrics["perplexity"] == pytest.approx(math.exp(result.metrics["loss"]))
-    cost = SPACE.cost(CELL, MACRO, data.shape)
-    assert {name: result.metrics[name] for name in cost} == cost
-    assert (result.device, result.build) == ("cpu", f"torch {torch.__version__}")
-    assert result.seconds > 0
-
-
-def test_same_seed_same_bits_in_any_order_and_worker() -> None:
-    data = noise()
-    first, second = evaluator(data), evaluator(data)
-    a, b = first.evaluate(CELL, 1), first.evaluate(OTHER_CELL, 2)
-    assert numbers(second.evaluate(OTHER_CELL, 2)) == numbers(b)
-    torch.rand(3)
-    assert numbers(second.evaluate(CELL, 1)) == numbers(a)
-    assert numbers(first.evaluate(CELL, 1)) == numbers(a)
-
-
-def test_another_seed_is_another_training() -> None:
-    worker = evaluator(noise())
-    assert numbers(worker.evaluate(CELL, 1)) != numbers(worker.evaluate(CELL, 2))
 
 
 def plain_perplexity(model: Any, words: np.ndarray[Any, Any], columns: int) -> float:
@@ -281,31 +263,10 @@ def test_diverged_training_is_a_failure_with_its_place() -> None:
     assert (watched.result.epochs, len(watched.result.curve)) == (2, 1)
 
 
-def test_huge_learning_rate_is_a_failure() -> None:
-    proxy = TextProxy(**(SMALL.model_dump() | {"learning_rate": 1e9}))
-    result = evaluator(noise(), proxy).evaluate(CELL, 0)
-    assert result.status == "failed"
-    assert result.reason.startswith("diverged in epoch 1")
-
-
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 710.0])
 def test_perplexity_that_is_no_number(loss: float) -> None:
     with pytest.raises(DivergedError, match=rf"diverged in epoch 1: validation loss {loss}"):
         perplexity(loss, "epoch 1: validation loss")
-
-
-def test_running_out_of_memory_is_reported() -> None:
-    def build(shape: TextShape) -> nn.Module:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    worker = evaluator(noise(), SMALL, BuilderSpace(build, "text"), NoMacro())
-    assert worker.evaluate(EDGE, 0).status == "out_of_memory"
-
-
-def test_topology_that_the_space_refuses_is_a_failure() -> None:
-    result = evaluator(noise()).evaluate(EDGE, 0)
-    assert result.status == "failed"
-    assert "'x'" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -325,15 +286,6 @@ def test_text_that_does_not_fill_the_columns(
 def test_two_words_a_column_are_enough() -> None:
     data = text_set(random_words(6, 4), random_words(4, 4), 4)
     assert evaluator(data).evaluate(CELL, 0).status == "complete"
-
-
-def test_images_are_refused() -> None:
-    with pytest.raises(DataError, match="trains on text, got 'digits'"):
-        TASK.load(DataRequest("digits", {}), SPACE, MACRO, TextProxy())
-
-
-def test_task_is_registered() -> None:
-    assert plugins.task("text") is TASK
 
 
 def test_paper_settings_are_the_defaults() -> None:
