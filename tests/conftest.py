@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,10 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def ray_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Ray's token authentication, with a token of the tests' own instead of the user's."""
-    token = tmp_path_factory.mktemp("ray") / "token"
+def pytest_configure(config: pytest.Config) -> None:
+    """Token authentication with the tests' own token; Ray reads the mode when it is imported."""
+    folder = tempfile.TemporaryDirectory(prefix="autoshrink-ray-tests-")
+    config.add_cleanup(folder.cleanup)
+    token = Path(folder.name, "token")
     token.write_text(secrets.token_hex(32))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "RAY_AUTH_MODE", "token")
-        patch.setitem(os.environ, "RAY_AUTH_TOKEN_PATH", str(token))
-        yield token
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
