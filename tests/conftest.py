@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+# Token authentication with a token of the tests' own. Ray reads the mode when it is imported, and
+# the next conftest does that already.
+FOLDER = tempfile.TemporaryDirectory(prefix="autoshrink-ray-tests-")
+TOKEN = Path(FOLDER.name, "token")
+TOKEN.write_text(secrets.token_hex(32))
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(TOKEN)}
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Token authentication with the tests' own token; Ray reads the mode when it is imported."""
-    folder = tempfile.TemporaryDirectory(prefix="autoshrink-ray-tests-")
-    config.add_cleanup(folder.cleanup)
-    token = Path(folder.name, "token")
-    token.write_text(secrets.token_hex(32))
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    config.add_cleanup(FOLDER.cleanup)
