@@ -4,6 +4,8 @@
 and the zoo are plain numbers and data, and do not.
 """
 
+from search_spaces.build import build
+from search_spaces.network import NetworkFile
 from search_spaces.zoo import CELLS, ZooCell
 
-__all__ = ["CELLS", "ZooCell"]
+__all__ = ["CELLS", "NetworkFile", "ZooCell", "build"]

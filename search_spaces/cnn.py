@@ -17,9 +17,19 @@ from search_spaces.ops import (
     Projection,
     SeparableConv,
     concatenate,
+    fan_out_normal_,
     max_pool_same,
 )
-from search_spaces.plan import STEM_SIZE, Activation, CnnPlan, Norm, Stage, stage_width
+from search_spaces.plan import (
+    STEM_SIZE,
+    Activation,
+    CnnPlan,
+    Initializer,
+    Norm,
+    Stage,
+    stage_width,
+    stem_width,
+)
 from search_spaces.vocabulary import check_cell
 
 OPERATIONS: dict[str, type[SeparableConv] | type[ConvNormAct]] = {
@@ -28,48 +38,77 @@ OPERATIONS: dict[str, type[SeparableConv] | type[ConvNormAct]] = {
 }
 """Modules of the node operations, by name."""
 
+MAX_CHANNEL_SCALE = 64.0
+"""Largest factor of the widths."""
+
+Width = Annotated[int, Field(ge=1, le=100_000)]
+
 ROLES = ("kernel", "depthwise", "projection", "other")
 """Kinds of parameters that weight decay tells apart."""
 
 
 class CnnMacro(Settings):
-    """The proxy network around a cell; the defaults are the original search's.
+    """The network around a cell, in a search and derived; the defaults are the search's.
 
     Attributes:
-        stem_filters: Output channels of the 3x3 stem.
-        base_width: Channels of a node in a stage of scale 1.
-        scale: Width of each stage in multiples of `base_width`, rounded to a multiple of 4.
+        stem_filters: Output channels of the 3x3 stem at channel scale 1.
+        stem_stride: Stride of the stem.
+        base_width: Channels of a node in a stage of scale 1 at channel scale 1.
+        scale: Width of each stage in multiples of `base_width`.
+        channel_scale: Factor of the widths of stem and stages, rounded to multiples of 4.
         pools: Factor by which each stage makes height and width smaller.
+        replicate: Cells of each stage; None for one.
+        head_filters: Output channels of a 1x1 convolution after the stages; 0 for none.
+        activation: Non-linearity of stem, cells and head.
         bn_eps: Epsilon of batch normalisation.
         bn_momentum: Weight of the newest batch in its running averages.
+        initializer: Distribution that kernels start from.
     """
 
-    stem_filters: Annotated[int, Field(ge=1)] = 32
-    base_width: Annotated[int, Field(ge=1)] = 16
+    stem_filters: Width = 32
+    stem_stride: Annotated[int, Field(ge=1, le=2)] = 1
+    base_width: Width = 16
     scale: Annotated[
-        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)
+        tuple[Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)], ...],
+        Field(min_length=1),
     ] = (1.0, 2.0, 4.0)
-    pools: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 2)
+    channel_scale: Annotated[float, Field(gt=0, le=MAX_CHANNEL_SCALE, allow_inf_nan=False)] = 1.0
+    pools: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = (
+        1,
+        2,
+        2,
+    )
+    replicate: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = None
+    head_filters: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    activation: Activation = "relu"
     bn_eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    initializer: Initializer = "glorot_normal"
 
     @model_validator(mode="after")
-    def _one_pool_for_each_scale(self) -> CnnMacro:
-        if len(self.scale) != len(self.pools):
-            raise ValueError(
-                "scale and pools have one entry for each stage, "
-                f"got {len(self.scale)} of scale and {len(self.pools)} of pools"
-            )
+    def _one_entry_for_each_stage(self) -> CnnMacro:
+        stages = len(self.scale)
+        for name in ("pools", "replicate"):
+            entries = getattr(self, name)
+            if entries is not None and len(entries) != stages:
+                raise ValueError(
+                    f"scale and {name} have one entry for each stage, "
+                    f"got {stages} of scale and {len(entries)} of {name}"
+                )
         return self
 
     @property
     def plan(self) -> CnnPlan:
-        """The network that these settings describe: one cell a stage, nothing extra in the head."""
-        widths = (stage_width(self.base_width * scale) for scale in self.scale)
+        """The network that these settings describe."""
+        widths = (stage_width(self.base_width * s * self.channel_scale) for s in self.scale)
+        cells = self.replicate or (1,) * len(self.scale)
         return CnnPlan(
-            stem_filters=self.stem_filters,
-            stages=tuple(Stage(*stage) for stage in zip(widths, self.pools, strict=True)),
+            stem_filters=stem_width(self.stem_filters * self.channel_scale),
+            stages=tuple(Stage(*stage) for stage in zip(widths, self.pools, cells, strict=True)),
             norm=Norm(self.bn_eps, self.bn_momentum),
+            stem_stride=self.stem_stride,
+            head_filters=self.head_filters,
+            activation=self.activation,
         )
 
 
@@ -220,16 +259,19 @@ class CnnSpace:
         check_cell(topology, OPERATIONS)
 
     def build(self, topology: Topology, macro: CnnMacro, shape: ImageShape) -> CellNetwork:
-        """The untrained proxy network, its weights drawn from torch's global generator.
+        """The untrained network, its weights drawn from torch's global generator.
 
         Raises:
             TopologyError: If the space does not have the cell.
         """
         self.check(topology)
-        return CellNetwork(topology, macro.plan, shape)
+        network = CellNetwork(topology, macro.plan, shape)
+        if macro.initializer == "fan_out_normal":
+            fan_out_normal_(network)
+        return network
 
     def cost(self, topology: Topology, macro: CnnMacro, shape: ImageShape) -> dict[str, int]:
-        """`macs` of one image, `params` and `params_without_bn` of the proxy network."""
+        """`macs` of one image, `params` and `params_without_bn` of the network."""
         self.check(topology)
         return cnn_cost(topology, macro.plan, shape).metrics
 

@@ -33,6 +33,21 @@ def glorot_normal_(weight: Tensor) -> None:
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
+def fan_out_normal_(network: nn.Module) -> None:
+    """Draws all kernels of `network` anew as the paper's full training starts them, in place.
+
+    Convolutions: variance 2 / fan-out from a cut-off normal distribution, where the fan-out is
+    height * width * outputs of one group. Classifiers: standard deviation 0.01, not cut off.
+    """
+    for module in network.modules():
+        if isinstance(module, Conv):
+            fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+            std = math.sqrt(2 / fan_out) / _TRUNCATION
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        elif isinstance(module, Classifier):
+            nn.init.normal_(module.weight, std=0.01)
+
+
 def pad_same(x: Tensor, size: int, stride: int) -> Tensor:
     """Pads with zeros so that an unpadded convolution gives ceil(H / stride), ceil(W / stride).
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Activation = Literal["relu", "swish"]
+Initializer = Literal["glorot_normal", "fan_out_normal"]
 
 STEM_SIZE = 3
 """Height and width of the stem's kernel."""
@@ -61,3 +62,8 @@ def stage_width(channels: float) -> int:
     The fraction of `channels` is dropped before, as in the original search.
     """
     return 4 * max(1, round(int(channels) / 4))
+
+
+def stem_width(channels: float) -> int:
+    """`channels` as the nearest positive multiple of 4, ties to the multiple of 8."""
+    return 4 * max(1, round(channels / 4))

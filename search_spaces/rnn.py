@@ -40,17 +40,25 @@ DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class RnnMacro(Settings):
-    """The language model around a cell; the defaults are the original search's.
+    """The language model around a cell, in a search and derived; the defaults are the search's.
+
+    All dropout is variational: its masks are drawn once a segment, in training only.
 
     Attributes:
         hidden_size: Size of the cell's state and, the decoder being tied, of the embedding.
-        dropout_input: Part of the cell's input x that is dropped in training.
-        dropout_hidden: Part of the states that is dropped in training where an edge reads them.
+        dropout_words: Part of the vocabulary whose embeddings are dropped.
+        dropout_embedding: Part of the embedded words' elements that is dropped.
+        dropout_input: Part of the cell's input x that is dropped.
+        dropout_hidden: Part of the states that is dropped where an edge reads them.
+        dropout_output: Part of the outputs that is dropped before the decoder.
     """
 
-    hidden_size: Annotated[int, Field(ge=1)] = 100
+    hidden_size: Annotated[int, Field(ge=1, le=100_000)] = 100
+    dropout_words: DropoutRate = 0.0
+    dropout_embedding: DropoutRate = 0.0
     dropout_input: DropoutRate = 0.0
     dropout_hidden: DropoutRate = 0.0
+    dropout_output: DropoutRate = 0.0
 
 
 class RecurrentCell(nn.Module):
@@ -118,8 +126,8 @@ class RecurrentCell(nn.Module):
         Returns:
             The outputs (T, B, H) and the last of them, which is the new state (B, H).
         """
-        x = _dropped(x, self._mask(x[0], self.dropout_input))
-        h_mask = self._mask(h, self.dropout_hidden)
+        x = _dropped(x, _mask(x[0], self._rate(self.dropout_input)))
+        h_mask = _mask(h, self._rate(self.dropout_hidden))
         x_weight, h_weight = torch.split(self.input_weight, [self.input_size, self.hidden_size])
         source_weights = self._source_weights()
         outputs = []
@@ -148,11 +156,15 @@ class RecurrentCell(nn.Module):
                 inbox.setdefault(target, []).append(message)
         return _mean([_mean(inbox[leaf]) for leaf in self.leaves])
 
-    def _mask(self, like: Tensor, rate: float) -> Tensor | None:
-        """Zeros with probability `rate`, else 1 / (1 - rate), in the shape of `like`."""
-        if not self.training or rate == 0:
-            return None
-        return torch.empty_like(like).bernoulli_(1 - rate).div_(1 - rate)
+    def _rate(self, rate: float) -> float:
+        return rate if self.training else 0.0
+
+
+def _mask(like: Tensor, rate: float) -> Tensor | None:
+    """Zeros with probability `rate`, else 1 / (1 - rate), in the shape of `like`."""
+    if rate == 0:
+        return None
+    return torch.empty_like(like).bernoulli_(1 - rate).div_(1 - rate)
 
 
 def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -178,11 +190,40 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, size)
         self.cell = RecurrentCell(topology, size, size, macro.dropout_input, macro.dropout_hidden)
         self.decoder_bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        self.dropout_words = macro.dropout_words
+        self.dropout_embedding = macro.dropout_embedding
+        self.dropout_output = macro.dropout_output
         nn.init.uniform_(self.embedding.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
 
     def initial_state(self, batch: int) -> Tensor:
         """Zeros (B, H) with the model's device and precision."""
         return self.decoder_bias.new_zeros(batch, self.cell.hidden_size)
+
+    def features(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model knows after each word of a segment, before the decoder.
+
+        Args:
+            tokens: (T, B) word numbers.
+            state: (B, H), from `initial_state` or the segment before.
+
+        Returns:
+            Outputs (T, B, H) without output dropout, and the new state (B, H), both still part
+            of the autograd graph.
+        """
+        outputs, state = self.cell(self._embedded(tokens), state)
+        return outputs, state
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        if not self.training:
+            return self.embedding(tokens)  # type: ignore[no-any-return]
+        weight = self.embedding.weight
+        weight = _dropped(weight, _mask(weight[:, :1], self.dropout_words))
+        embedded = F.embedding(tokens, weight)
+        return _dropped(embedded, _mask(embedded[0], self.dropout_embedding))
+
+    def drop_output(self, outputs: Tensor) -> Tensor:
+        """Outputs (T, B, H) with output dropout in training, which only the decoder reads."""
+        return _dropped(outputs, _mask(outputs[0], self.dropout_output if self.training else 0.0))
 
     def forward(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Predicts each next word of a segment.
@@ -194,8 +235,9 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (T, B, V) and the new state (B, H), still part of the autograd graph.
         """
-        outputs, state = self.cell(self.embedding(tokens), state)
-        return F.linear(outputs, self.embedding.weight, self.decoder_bias), state
+        outputs, state = self.features(tokens, state)
+        logits = F.linear(self.drop_output(outputs), self.embedding.weight, self.decoder_bias)
+        return logits, state
 
 
 class RnnSpace:

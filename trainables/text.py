@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -63,12 +62,18 @@ class TextNetwork(Protocol):
     Attributes:
         embedding: Its weight (V, H) is the decoder's as well.
         decoder_bias: (V,).
-        cell: Embedded words (T, B, H) and state (B, H) to outputs (T, B, H) and new state.
     """
 
     embedding: nn.Embedding
     decoder_bias: Tensor
-    cell: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+    def features(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Words (T, B) and state (B, H) to outputs (T, B, H) and new state."""
+        ...
+
+    def drop_output(self, outputs: Tensor) -> Tensor:
+        """Outputs (T, B, H) as the decoder reads them."""
+        ...
 
     def initial_state(self, batch: int) -> Tensor:
         """State (B, H) before the first word."""
@@ -210,9 +215,12 @@ def segment_loss(network: TextNetwork, rows: Tensor, state: Tensor) -> tuple[Ten
         from the gradient.
     """
     words, targets = rows[:-1], rows[1:]
-    outputs, state = network.cell(network.embedding(words), state)
+    outputs, state = network.features(words, state)
     loss = decoder_loss(
-        outputs.flatten(0, 1), network.embedding.weight, network.decoder_bias, targets.flatten()
+        network.drop_output(outputs).flatten(0, 1),
+        network.embedding.weight,
+        network.decoder_bias,
+        targets.flatten(),
     )
     return loss, state.detach()
 

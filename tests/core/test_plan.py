@@ -41,7 +41,10 @@ def test_the_plan_fills_in_every_default_of_the_space() -> None:
         ({"plugins": ["no_such_module"]}, "a plug-in is an importable module, got 'no_such_mod"),
         ({"plugins": [""]}, "a plug-in is an importable module .* got ''"),
         ({"plugins": ["..up"]}, r"a plug-in is an importable module .* got '\.\.up'"),
-        ({"macro": {"width": 3}}, "unknown macro setting width; choose from base_width"),
+        (
+            {"macro": {"width": 3}},
+            "unknown macro setting width; choose from activation, base_width",
+        ),
         ({"macro": {"base_width": 0}}, "macro: base_width: .*, got 0"),
         ({"proxy": {"epoch": 3}}, "unknown proxy setting epoch; choose from .*epochs"),
         ({"proxy": {"epochs": 0}}, "proxy: epochs: .*, got 0"),

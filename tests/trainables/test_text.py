@@ -64,11 +64,14 @@ class Model(nn.Module):
     def initial_state(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.size)
 
-    def cell(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        new = h + len(x)  # the number of words so far
+    def features(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        new = state + len(tokens)  # the number of words so far
         if self.training:
-            self.shown.append((len(x), h[0, 0].item(), new[0, 0].item()))
-        return self.outputs(x), new
+            self.shown.append((len(tokens), state[0, 0].item(), new[0, 0].item()))
+        return self.outputs(self.embedding(tokens)), new
+
+    def drop_output(self, outputs: Tensor) -> Tensor:
+        return outputs
 
     def outputs(self, x: Tensor) -> Tensor:
         return x
