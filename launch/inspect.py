@@ -1,9 +1,8 @@
-"""Looking at runs and published cells, and deleting runs."""
+"""Looking at runs, and deleting them."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,18 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from autoshrink_ray.config import DEFAULT_STORAGE
-from autoshrink_ray.errors import ConfigError, FileFormatError, RunError, StorageError, choices
-from autoshrink_ray.files import CellFile
+from autoshrink_ray.errors import FileFormatError
 from autoshrink_ray.progress import metrics_text
 from autoshrink_ray.results import Run, list_runs
-from launch.tables import cell_text, print_run
+from launch.sources import best_cell, put
+from launch.tables import print_run
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Path or URI of a run, or its name in the storage.")
 ]
 Storage = Annotated[str, typer.Option(help="Folder or URI that holds the runs.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="File to write; none prints it.")
+    str | None, typer.Option("--output", "-o", help="File or URI to write; none prints it.")
 ]
 
 
@@ -68,9 +67,7 @@ def show(
 def best(run: RunArgument, storage: Storage = DEFAULT_STORAGE, output: Output = None) -> None:
     """Write a run's best cell as a cell file."""
     found = Run(run, storage)
-    if found.best is None:
-        raise RunError(f"the run {found.name!r} has no decided round yet, so no best cell")
-    _write(found.cell(found.best), output)
+    put(best_cell(found).to_json(), output)
 
 
 def rm(
@@ -86,38 +83,7 @@ def rm(
     typer.echo(f"deleted {found.folder.location}")
 
 
-def zoo(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A published cell.")] = None,
-    output: Output = None,
-) -> None:
-    """List published cells, or write one as a cell file."""
-    from search_spaces.zoo import CELLS
-
-    if name is None:
-        for known, cell in CELLS.items():
-            typer.echo(f"{known}: {cell.description}")
-            typer.echo(cell_text(cell.topology))
-        return
-    if name not in CELLS:
-        raise ConfigError(f"unknown cell {name!r}; choose one of {choices(CELLS)}")
-    cell = CELLS[name]
-    provenance = {"name": name, "source": cell.source, "network": cell.description}
-    published = dict(cell.published)
-    _write(CellFile.of(cell.space, cell.topology, metrics=published, provenance=provenance), output)
-
-
-def _write(cell: CellFile, output: Path | None) -> None:
-    if output is None:
-        typer.echo(cell.to_json().decode(), nl=False)
-        return
-    try:
-        output.write_bytes(cell.to_json())
-    except OSError as error:
-        raise StorageError(f"cannot write {output}: {error}") from error
-    typer.echo(f"wrote {output}")
-
-
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (runs, show, best, rm, zoo):
+    for command in (runs, show, best, rm):
         app.command()(command)

@@ -142,7 +142,8 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         topology = topology.pruned()
-        self.pool = pool
+        self.topology = topology
+        self.in_channels, self.pool = in_channels, pool
         self.leaves = topology.leaves
         self.out_channels = len(self.leaves) * width
         self.predecessors = {
@@ -170,6 +171,20 @@ class Cell(nn.Module):
         out: Tensor = concatenate([states[leaf] for leaf in self.leaves]) + self.shortcut(x)
         return out
 
+    def extra_repr(self) -> str:
+        ops = ", ".join(f"{node}={self.topology.ops[node]}" for node in self.predecessors)
+        edges = ", ".join(f"{source}-{target}" for source, target in self.topology.edges)
+        leaves = ", ".join(map(str, self.leaves))
+        shortcut = "identity" if isinstance(self.shortcut, nn.Identity) else "projection"
+        return (
+            f"{self.in_channels}, {self.out_channels}, pool={self.pool}, nodes=({ops}), "
+            f"edges=({edges}), leaves=({leaves}), shortcut={shortcut}"
+        )
+
+    def __repr__(self) -> str:
+        """One line: its parts follow from the topology, and a network has many cells."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
 
 class Head(nn.Module):
     """Optional 1x1 convolution, global average pool, linear classifier with bias."""
@@ -191,7 +206,14 @@ class Head(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """An image classifier made of one cell, repeated as a plan says: stem, stages, head."""
+    """An image classifier made of one cell, repeated as a plan says: stem, stages, head.
+
+    It also serves as a backbone, for images of any size.
+
+    Attributes:
+        feature_channels: Channels of each map that `features` returns.
+        feature_strides: Pixels of the image to one pixel of each of these maps.
+    """
 
     def __init__(self, topology: Topology, plan: CnnPlan, shape: ImageShape) -> None:
         super().__init__()
@@ -203,7 +225,8 @@ class CellNetwork(nn.Module):
             size=STEM_SIZE,
             stride=plan.stem_stride,
         )
-        channels = plan.stem_filters
+        channels, stride = plan.stem_filters, plan.stem_stride
+        maps: list[tuple[int, int]] = []
         self.stages = nn.Sequential()
         for stage in plan.stages:
             cells = nn.Sequential()
@@ -213,12 +236,29 @@ class CellNetwork(nn.Module):
                 channels = cell.out_channels
                 cells.append(cell)
             self.stages.append(cells)
+            stride *= stage.pool
+            maps.append((channels, stride))
+        self.feature_channels = tuple(channels for channels, _ in maps)
+        self.feature_strides = tuple(stride for _, stride in maps)
         self.head = Head(channels, shape.classes, plan)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) to logits (B, classes)."""
         logits: Tensor = self.head(self.stages(self.stem(x)))
         return logits
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Images (B, C, H, W) to the map after each stage, the finest first.
+
+        Map i is (B, feature_channels[i], ceil(H / s), ceil(W / s)) with s = feature_strides[i].
+        The head takes no part, so its weights get no gradient.
+        """
+        x = self.stem(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
 
     def parameters_by_role(self) -> dict[str, list[nn.Parameter]]:
         """All parameters, each under the one role that weight decay gives it.

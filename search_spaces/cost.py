@@ -6,6 +6,7 @@ Shortcut projections count; batch normalisation, activations, pooling and concat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autoshrink_ray.contracts import ImageShape
@@ -60,6 +61,21 @@ class _Map:
         return _Map(channels, -(-self.height // stride), -(-self.width // stride))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a cell stands in its network."""
+
+    before: _Map
+    after: _Map
+    width: int
+    pool: int
+    first: bool
+
+    @property
+    def projects(self) -> bool:
+        return self.pool > 1 or self.before.channels != self.after.channels
+
+
 def cnn_cost(topology: Topology, plan: CnnPlan, shape: ImageShape) -> Cost:
     """Cost of an image network for one image of `shape`.
 
@@ -68,30 +84,60 @@ def cnn_cost(topology: Topology, plan: CnnPlan, shape: ImageShape) -> Cost:
         plan: The network around the cell.
         shape: Channels, height, width and classes.
     """
-    here = _Map(shape.channels, shape.height, shape.width)
-    stem = here.resized(plan.stem_filters, plan.stem_stride)
-    cost, here = _conv_norm(here, stem, STEM_SIZE), stem
-    for stage in plan.stages:
-        for number in range(stage.cells):
-            pool = stage.pool if number == 0 else 1
-            after = here.resized(len(topology.leaves) * stage.width, pool)
-            cost += _cell(topology.pruned(), here, after, stage.width, pool)
-            here = after
+    topology = topology.pruned()
+    image, here = _Map(shape.channels, shape.height, shape.width), _after_stem(plan, shape)
+    cost = _conv_norm(image, here, STEM_SIZE)
+    for place in _places(topology, plan, shape):
+        cost, here = cost + _cell(topology, place), place.after
     if plan.head_filters:
         after = here.resized(plan.head_filters)
         cost, here = cost + _conv_norm(here, after), after
     return cost + _classifier(here.channels, shape.classes)
 
 
-def _cell(topology: Topology, before: _Map, after: _Map, width: int, pool: int) -> Cost:
-    cost = Cost()
-    pooled = before.resized(before.channels, pool)
+def shortcut_slack(topology: Topology, plan: CnnPlan, shape: ImageShape) -> tuple[Cost, Cost]:
+    """Costs of the projections that depend on the widths: those that are there, those that are not.
+
+    The first cell of a stage that does not pool needs no projection where the widths before and
+    in the stage happen to fit, so a wider network may cost less. The network's cost minus the
+    first value, and plus the second, do grow with the widths.
+    """
+    paid, saved = Cost(), Cost()
+    for place in _places(topology.pruned(), plan, shape):
+        if place.first and place.pool == 1:
+            projection = _conv_norm(place.before, place.after)
+            if place.projects:
+                paid += projection
+            else:
+                saved += projection
+    return paid, saved
+
+
+def _after_stem(plan: CnnPlan, shape: ImageShape) -> _Map:
+    image = _Map(shape.channels, shape.height, shape.width)
+    return image.resized(plan.stem_filters, plan.stem_stride)
+
+
+def _places(topology: Topology, plan: CnnPlan, shape: ImageShape) -> Iterator[_Place]:
+    here = _after_stem(plan, shape)
+    for stage in plan.stages:
+        for number in range(stage.cells):
+            pool = stage.pool if number == 0 else 1
+            after = here.resized(len(topology.leaves) * stage.width, pool)
+            yield _Place(here, after, stage.width, pool, first=number == 0)
+            here = after
+
+
+def _cell(topology: Topology, place: _Place) -> Cost:
+    cost = _conv_norm(place.before, place.after) if place.projects else Cost()
+    pooled = place.before.resized(place.before.channels, place.pool)
     for node in topology.reachable - {0}:
         sources = topology.predecessors(node)
-        channels = sum(width if source else before.channels for source in sources)
-        cost += _operation(topology.ops[node], pooled.resized(channels), pooled.resized(width))
-    same_shape = pool == 1 and before.channels == after.channels
-    return cost if same_shape else cost + _conv_norm(before, after)
+        channels = sum(place.width if source else pooled.channels for source in sources)
+        cost += _operation(
+            topology.ops[node], pooled.resized(channels), pooled.resized(place.width)
+        )
+    return cost
 
 
 def _operation(op: str, before: _Map, after: _Map) -> Cost:

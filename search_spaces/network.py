@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from autoshrink_ray import plugins
 from autoshrink_ray.contracts import ImageShape, SearchSpace, Settings, TextShape
-from autoshrink_ray.errors import AutoshrinkError, ConfigError
+from autoshrink_ray.errors import AutoshrinkError, ConfigError, choices
 from autoshrink_ray.files import digest, explain, parse_file
 from autoshrink_ray.topology import Edge, Topology
 
@@ -64,7 +64,7 @@ class NetworkFile(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @model_validator(mode="after")
     def _describes_a_network(self) -> NetworkFile:
         try:
-            costs = network_costs(self.space, self.topology, self.macro, self.shape)
+            costs = network_costs(named_space(self.space), self.topology, self.macro, self.shape)
         except AutoshrinkError as error:
             raise ValueError(str(error)) from error
         if costs != self.costs:
@@ -160,16 +160,37 @@ def macro_settings(space: SearchSpace, settings: dict[str, Any]) -> Settings:
         raise ConfigError(f"macro: {explain(error)}") from error
 
 
+def named_space(name: str) -> SearchSpace:
+    """The search space that a file calls `name`.
+
+    A file cannot say which module is imported: names have to be known already.
+
+    Raises:
+        ConfigError: If there is no such space.
+    """
+    known = plugins.space_names()
+    if name not in known:
+        raise ConfigError(
+            f"unknown search space {name!r}; choose one of {choices(known)}, "
+            f"or give the module that registers it with --plugin"
+        )
+    return plugins.space(name)
+
+
 def network_costs(
-    space_name: str, topology: Topology, macro: dict[str, Any], shape: Shape
+    space: SearchSpace, topology: Topology, macro: dict[str, Any], shape: Shape
 ) -> dict[str, int]:
     """Costs of a network as its space counts them.
 
     Raises:
-        ConfigError: If there is no such space or a setting breaks a rule.
+        ConfigError: If the input is not the space's, or a setting breaks a rule.
         TopologyError: If the space does not have the cell.
     """
-    space = plugins.space(space_name)
+    kind = "text" if isinstance(shape, TextShape) else "image"
+    if space.task in ("image", "text") and space.task != kind:
+        raise ConfigError(
+            f"the input of space {space.name!r} is {space.task}, got the input of {kind} networks"
+        )
     return space.cost(topology, macro_settings(space, macro), shape)
 
 

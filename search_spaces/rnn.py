@@ -156,6 +156,16 @@ class RecurrentCell(nn.Module):
                 inbox.setdefault(target, []).append(message)
         return _mean([_mean(inbox[leaf]) for leaf in self.leaves])
 
+    def extra_repr(self) -> str:
+        names = {function: name for name, function in ACTIVATIONS.items()}
+        ops = ", ".join(f"{node}={names[f]}" for node, f in sorted(self.activations.items()))
+        edges = ", ".join(f"{i}-{j}" for i, after in self.successors.items() for j in after)
+        leaves = ", ".join(map(str, self.leaves))
+        return (
+            f"{self.input_size}, {self.hidden_size}, nodes=({ops}), edges=({edges}), "
+            f"leaves=({leaves})"
+        )
+
     def _rate(self, rate: float) -> float:
         return rate if self.training else 0.0
 

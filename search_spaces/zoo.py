@@ -1,11 +1,15 @@
-"""Published cells, as data."""
+"""Published cells and their networks, as data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from autoshrink_ray.files import CellFile
 from autoshrink_ray.topology import Topology
+from search_spaces.derive import derive
+from search_spaces.network import NetworkFile
 
 PAPER = (
     "AutoShrink: A Topology-aware NAS for Discovering Efficient Architecture, "
@@ -24,6 +28,9 @@ class ZooCell:
         description: The network that the published figures are of.
         source: Where it was published.
         published: Reported figures: accuracies in [0, 1], perplexities, parameters, MACs.
+        preset: Preset that the published network was derived with.
+        macro: Settings that belong to the cell, in whatever network it stands.
+        input: What the published network's input has that the preset's has not.
     """
 
     name: str
@@ -32,6 +39,24 @@ class ZooCell:
     description: str
     source: str
     published: Mapping[str, float]
+    preset: str
+    macro: Mapping[str, Any] = field(default_factory=dict)
+    input: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> CellFile:
+        """The cell as a cell file."""
+        return CellFile.of(
+            self.space,
+            self.topology,
+            metrics=dict(self.published),
+            provenance={"name": self.name, "source": self.source, "network": self.description},
+        )
+
+    @property
+    def network(self) -> NetworkFile:
+        """The published network."""
+        return derive(self.cell, self.preset, macro=self.macro, input=self.input)
 
 
 _SHRINK_CNN = Topology(
@@ -49,6 +74,9 @@ _SHRINK_RNN = Topology(
     ),
 )
 
+_WITH_BACKGROUND = {"classes": 1001}
+"""The authors count a background class."""
+
 _CELLS = (
     ZooCell(
         name="shrink-cnn-a",
@@ -57,6 +85,8 @@ _CELLS = (
         description="ImageNet at 224 x 224 pixels, 18 residual cells, ReLU, 300 epochs",
         source=PAPER,
         published={"imagenet_top1_accuracy": 0.739, "params": 3.6e6, "macs": 384e6},
+        preset="imagenet",
+        input=_WITH_BACKGROUND,
     ),
     ZooCell(
         name="shrink-cnn-b",
@@ -66,6 +96,9 @@ _CELLS = (
         "depthwise part of its linear leaf; ImageNet at 224 x 224 pixels, 300 epochs",
         source=PAPER,
         published={"imagenet_top1_accuracy": 0.751, "params": 3.6e6, "macs": 384e6},
+        preset="imagenet",
+        macro={"activation": "swish"},
+        input=_WITH_BACKGROUND,
     ),
     ZooCell(
         name="shrink-rnn",
@@ -78,6 +111,7 @@ _CELLS = (
             "ptb_test_perplexity": 56.5,
             "params": 24e6,
         },
+        preset="ptb",
     ),
 )
 

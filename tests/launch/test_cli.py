@@ -105,12 +105,6 @@ def test_rm_asks_first(place: Path) -> None:
     assert not (place / "runs" / "gone").exists()
 
 
-def test_zoo_lists_and_writes(tmp_path: Path) -> None:
-    assert "shrink-rnn" in command("zoo", cwd=tmp_path).stdout
-    cell = json.loads(command("zoo", "shrink-cnn-a", cwd=tmp_path).stdout)
-    assert cell["edges"] == [[0, 1], [0, 2], [0, 3], [0, 4], [1, 3], [2, 4]]
-
-
 def test_options_override_a_file_that_overrides_a_preset(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text("seed: 5\nproxy: {batch_size: 16}\n")
     options = ["my.yaml", "--preset", "demo", "--seed", "9", "--print-config"]
@@ -149,7 +143,6 @@ BAD = [
     ("search --space rnn --proxy-train-per-class 3", "unknown proxy setting train_per_class"),
     ("search --plugin no.such.module", "a plug-in is an importable module"),
     ("show nothing", "no run at"),
-    ("zoo none", "unknown cell 'none'; choose one of shrink-cnn-a"),
 ]
 
 

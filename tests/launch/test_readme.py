@@ -65,3 +65,12 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "finished" in done.stdout
+
+
+def test_the_backbone_example_runs(tmp_path: Path) -> None:
+    example = next(block for block in blocks("python") if "module.features(" in block)
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(32, 64, 128) (1, 2, 4)"

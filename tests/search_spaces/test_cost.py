@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from autoshrink_ray.contracts import ImageShape, TextShape
 from autoshrink_ray.topology import Topology
 from search_spaces import cnn, rnn
-from search_spaces.cost import Cost, cnn_cost, rnn_cost
+from search_spaces.cost import Cost, cnn_cost, rnn_cost, shortcut_slack
 from search_spaces.plan import CnnPlan, Norm, Stage
 from search_spaces.zoo import CELLS
 from tests.strategies import topologies, unpruned_topologies
@@ -91,6 +92,30 @@ def test_cost_of_the_image_space_is_of_the_network_it_builds(topology, small_ima
     }
 
 
+@small
+@given(topologies(tuple(cnn.OPERATIONS), max_nodes=5), plans(), shapes, st.data())
+def test_costs_grow_with_the_widths_but_for_the_slack_of_shortcuts(topology, plan, shape, data):
+    more = st.sampled_from([0, 4, 8])
+    wider = replace(
+        plan,
+        stem_filters=plan.stem_filters + data.draw(more),
+        stages=tuple(replace(s, width=s.width + data.draw(more)) for s in plan.stages),
+    )
+    (least, most), (least_wider, most_wider) = (
+        [
+            {name: cost[name] - paid.metrics[name] for name in cost},
+            {name: cost[name] + saved.metrics[name] for name in cost},
+        ]
+        for cost, (paid, saved) in (
+            (cnn_cost(topology, p, shape).metrics, shortcut_slack(topology, p, shape))
+            for p in (plan, wider)
+        )
+    )
+    for name in least:
+        assert 0 < least[name] <= least_wider[name]
+        assert least[name] <= most[name] <= most_wider[name]
+
+
 def test_cost_of_a_tiny_image_network_by_hand():
     plan = CnnPlan(stem_filters=4, stages=(Stage(width=4, pool=2),), norm=NORM)
     cell = Topology(("sep3x3", "sep3x3"), ((0, 1),))
@@ -149,7 +174,7 @@ def test_cost_of_a_tiny_language_model_by_hand():
     }
 
 
-@pytest.mark.parametrize("module", ["search_spaces", "search_spaces.cost", "search_spaces.plan"])
+@pytest.mark.parametrize("module", ["search_spaces", "search_spaces.cost", "search_spaces.fit"])
 def test_costs_and_zoo_load_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

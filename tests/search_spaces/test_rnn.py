@@ -112,6 +112,9 @@ def test_cell_without_an_edge_is_refused():
         ({"hidden_size": 0}, "greater than or equal to 1"),
         ({"dropout_input": -0.1}, "greater than or equal to 0"),
         ({"dropout_hidden": 1}, "less than 1"),
+        ({"dropout_words": 1}, "less than 1"),
+        ({"dropout_embedding": -1}, "greater than or equal to 0"),
+        ({"dropout_output": float("nan")}, "dropout_output"),
         ({"dropout": 0.5}, "Extra inputs are not permitted"),
     ],
 )
