@@ -60,11 +60,6 @@ def network_at(location: str, plugins: Sequence[str] = ()) -> NetworkFile:
     return NetworkFile.from_json(content, location)
 
 
-def cell_at(location: str, storage: str = DEFAULT_STORAGE, plugins: Sequence[str] = ()) -> CellFile:
-    """The cell at `location`; see `source_at`."""
-    return source_at(location, storage, plugins).cell
-
-
 def source_at(
     location: str, storage: str = DEFAULT_STORAGE, plugins: Sequence[str] = ()
 ) -> CellSource:

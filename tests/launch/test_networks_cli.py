@@ -19,7 +19,7 @@ from autoshrink_ray.errors import ConfigError, FileFormatError, RunError, Storag
 from autoshrink_ray.files import CellFile
 from launch.cli import app
 from launch.networks import quantity
-from launch.sources import cell_at, network_at, source_at
+from launch.sources import network_at, source_at
 from search_spaces import CELLS
 from search_spaces.derive import derive
 from search_spaces.network import NetworkFile
@@ -246,7 +246,7 @@ def test_zoo_writes_cells_and_networks(here: Path) -> None:
     cell = json.loads(done("zoo shrink-cnn-a"))
     assert cell["edges"] == [[0, 1], [0, 2], [0, 3], [0, 4], [1, 3], [2, 4]]
     assert done("zoo shrink-rnn -o zoo.json") == "wrote zoo.json\n"
-    assert cell_at("zoo.json") == CELLS["shrink-rnn"].cell
+    assert source_at("zoo.json").cell == CELLS["shrink-rnn"].cell
     assert done("zoo shrink-cnn-b --network -o zoo.json") == "wrote zoo.json\n"
     assert network_at("zoo.json") == CELLS["shrink-cnn-b"].network
 
@@ -263,13 +263,13 @@ def test_sources_say_what_they_did_not_find(here: Path) -> None:
     with pytest.raises(StorageError, match=r"no network at none: give .* shrink-cnn-a, shrink-cnn"):
         network_at("none")
     with pytest.raises(StorageError, match=r"no cell at none: give .* looked up in 'elsewhere'"):
-        cell_at("none", "elsewhere")
+        source_at("none", "elsewhere")
     with pytest.raises(
         FileFormatError, match=r"cell.json is a cell, and a network is needed: auto"
     ):
         network_at("cell.json")
     with pytest.raises(FileFormatError, match=r"net.json is damaged"):
-        cell_at("net.json")
+        source_at("net.json")
     with pytest.raises(RunError, match=r"the run 'tiny' has no decided round yet"):
         source_at("open")
 

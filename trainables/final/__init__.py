@@ -1,1 +1,0 @@
-"""Full training of derived networks on Ray Train: recipes, training loops, checkpoints, weights."""
