@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from autoshrink_ray.errors import FileFormatError, TopologyError
@@ -15,6 +16,7 @@ from autoshrink_ray.topology import Edge, Topology
 CELL_SCHEMA_VERSION = 1
 
 RUN = "run.yaml"
+TRAIN = "train.yaml"
 LEDGER = "ledger"
 EVALUATIONS = "evaluations.parquet"
 BEST_CELL = "best.cell.json"
@@ -128,6 +130,28 @@ def parse_file(model: type[Model], content: bytes, name: str, version: int) -> M
         raise FileFormatError(f"{name} is damaged: {explain(error)}") from error
     except TopologyError as error:
         raise FileFormatError(f"{name} is damaged: {error}") from error
+
+
+def to_yaml(model: BaseModel) -> bytes:
+    """Content of a YAML file, in the order of the model's fields."""
+    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False).encode()
+
+
+def parse_yaml(model: type[Model], content: bytes, name: str, version: int) -> Model:
+    """Reads a YAML file of schema version `version` at most.
+
+    Raises:
+        FileFormatError: If it is damaged or from a newer version.
+    """
+    try:
+        data = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{name} is damaged: {' '.join(str(error).split())}") from error
+    refuse_newer(data, name, version)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise FileFormatError(f"{name} is damaged: {explain(error)}") from error
 
 
 def refuse_newer(data: Any, name: str, version: int) -> None:

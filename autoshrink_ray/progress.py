@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
-from rich.status import Status
 
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.plan import Plan
@@ -15,9 +10,10 @@ from autoshrink_ray.policies.base import best_decision
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
 from autoshrink_ray.run import RunObserver
+from autoshrink_ray.terminal import LiveConsole
 
 
-class ConsoleProgress(RunObserver):
+class ConsoleProgress(LiveConsole, RunObserver):
     """Prints what happens; plain lines where the output is no terminal.
 
     Args:
@@ -25,37 +21,21 @@ class ConsoleProgress(RunObserver):
     """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = Status("starting", console=console) if console.is_terminal else None
-        self._begin = time.monotonic()
+        super().__init__(console)
         self._decisions: list[Decision] = []
         self._done: dict[tuple[int, int], int] = {}
         self._plan: Plan | None = None
         self._trained = 0
-
-    def __enter__(self) -> Self:
-        if self._status is not None:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status is not None:
-            self._status.stop()
 
     def on_start(self, run: Run, plan: Plan, data: ProxyData) -> None:
         self._plan = plan
         self._decisions = list(run.ledger.decisions.values())
         for search, number, _ in run.ledger.evaluations:
             self._done[search, number] = self._done.get((search, number), 0) + 1
-        self._say(run.folder.location)
-        self._say(f"{plan.space.name} on {data.summary}")
+        self.say(run.folder.location)
+        self.say(f"{plan.space.name} on {data.summary}")
         if run.ledger.evaluations:
-            self._say(f"resuming: {self._resuming(run)}")
+            self.say(f"resuming: {self._resuming(run)}")
         self._refresh()
 
     def _resuming(self, run: Run) -> str:
@@ -72,12 +52,12 @@ class ConsoleProgress(RunObserver):
         self._done[place] = self._done.get(place, 0) + 1
         self._trained += not evaluation.cached
         if not evaluation.complete:
-            self._say(f"{_where(evaluation)} failed: {evaluation.measurement.reason}")
+            self.say(f"{_where(evaluation)} failed: {evaluation.measurement.reason}")
         self._refresh()
 
     def on_decision(self, decision: Decision) -> None:
         self._decisions.append(decision)
-        self._say(self._round_line(decision))
+        self.say(self._round_line(decision))
         self._refresh()
 
     def _round_line(self, decision: Decision) -> str:
@@ -94,13 +74,12 @@ class ConsoleProgress(RunObserver):
         return self._plan is not None and self._plan.config.searches > 1
 
     def _refresh(self) -> None:
-        if self._status is not None:
-            self._status.update(self._live_line())
+        if self.is_live:
+            self.show(self._live_line())
 
     def _live_line(self) -> str:
-        seconds = time.monotonic() - self._begin
         best = best_decision(self._decisions)
-        parts = [f"{self._trained} trained in {seconds:.0f} s"]
+        parts = [f"{self._trained} trained in {self.seconds:.0f} s"]
         closed = {decision.search: decision.round for decision in self._decisions}
         searches = self._plan.config.searches if self._plan else 0
         for search in range(min(searches, 4)):
@@ -109,9 +88,6 @@ class ConsoleProgress(RunObserver):
         if best is not None:
             parts.append(f"best score {best.score:.4f}")
         return " · ".join(parts)
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def edge(pair: tuple[int, int] | None) -> str:

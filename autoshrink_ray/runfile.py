@@ -8,11 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from autoshrink_ray import files
-from autoshrink_ray.errors import FileFormatError
 from autoshrink_ray.storage import Folder
 
 SCHEMA_VERSION = 1
@@ -72,8 +70,7 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
 
     def write(self, folder: Folder) -> None:
         """Writes the file into a run's folder."""
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-        folder.write(files.RUN, text.encode())
+        folder.write(files.RUN, files.to_yaml(self))
 
     @classmethod
     def read(cls, folder: Folder) -> RunFile:
@@ -84,15 +81,7 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
             FileFormatError: If it is damaged or from a newer version.
         """
         name = f"{folder.location}/{files.RUN}"
-        try:
-            data = yaml.safe_load(folder.read(files.RUN))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise FileFormatError(f"{name} is damaged: {' '.join(str(error).split())}") from error
-        files.refuse_newer(data, name, SCHEMA_VERSION)
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise FileFormatError(f"{name} is damaged: {files.explain(error)}") from error
+        return files.parse_yaml(cls, folder.read(files.RUN), name, SCHEMA_VERSION)
 
 
 def versions() -> dict[str, str]:

@@ -9,11 +9,13 @@ import typer
 import yaml
 from rich.console import Console
 
-from autoshrink_ray.config import DEFAULT_STORAGE, SearchConfig, merge, preset, read_config
+from autoshrink_ray.config import SearchConfig, merge, preset, read_config
 from autoshrink_ray.errors import AutoshrinkError, ConfigError, UsageError
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.progress import ConsoleProgress
 from autoshrink_ray.run import run_search
+from launch import options
+from launch.options import DATA, RUN, option
 from launch.tables import print_run
 
 EXAMPLES = """
@@ -37,101 +39,83 @@ A run that was interrupted goes on when it is started again under its name.
 _PROXY = ("epochs", "train_per_class", "valid_per_class", "image_size", "data_dir", "word_vectors")
 
 _METHOD = "Method"
-_DATA = "Data and training"
-_RUN = "Execution"
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Settings; they override a preset.")
 ]
 
 
-def _option(help_text: str, panel: str, *names: str, **extra: Any) -> Any:
-    return typer.Option(*names, help=help_text, rich_help_panel=panel, show_default=False, **extra)
-
-
 def search(
     config: Config = None,
-    preset: Annotated[str | None, _option("demo, paper-cnn or paper-rnn.", _METHOD)] = None,
-    space: Annotated[str | None, _option("cnn, rnn, or an own one. (default cnn)", _METHOD)] = None,
-    algorithm: Annotated[str | None, _option("shrink or random. (default shrink)", _METHOD)] = None,
+    preset: Annotated[str | None, option("demo, paper-cnn or paper-rnn.", _METHOD)] = None,
+    space: Annotated[str | None, option("cnn, rnn, or an own one. (default cnn)", _METHOD)] = None,
+    algorithm: Annotated[str | None, option("shrink or random. (default shrink)", _METHOD)] = None,
     policy: Annotated[
-        str | None, _option("Rules of shrinking: paper. (default paper)", _METHOD)
+        str | None, option("Rules of shrinking: paper. (default paper)", _METHOD)
     ] = None,
     nodes: Annotated[
-        int | None, _option("Nodes of the cell. (default cnn 8, rnn 6)", _METHOD)
+        int | None, option("Nodes of the cell. (default cnn 8, rnn 6)", _METHOD)
     ] = None,
-    candidates: Annotated[int | None, _option("Edges tried a round. (default 10)", _METHOD)] = None,
+    candidates: Annotated[int | None, option("Edges tried a round. (default 10)", _METHOD)] = None,
     keep_fraction: Annotated[
         float | None,
-        _option("Stop at this fraction of edges. (default cnn 0.01, rnn 0.25)", _METHOD),
+        option("Stop at this fraction of edges. (default cnn 0.01, rnn 0.25)", _METHOD),
     ] = None,
-    budget: Annotated[int | None, _option("Evaluations of a random search.", _METHOD)] = None,
+    budget: Annotated[int | None, option("Evaluations of a random search.", _METHOD)] = None,
     cost_weight: Annotated[
-        float | None, _option("Score lost for a tenfold cost. (default cnn 0.1, rnn 1)", _METHOD)
+        float | None, option("Score lost for a tenfold cost. (default cnn 0.1, rnn 1)", _METHOD)
     ] = None,
-    seed: Annotated[int | None, _option("Seed of the first search. (default 0)", _METHOD)] = None,
+    seed: Annotated[int | None, option("Seed of the first search. (default 0)", _METHOD)] = None,
     evaluation_seed: Annotated[
-        int | None, _option("Seed of all trainings. (default each search's seed)", _METHOD)
+        int | None, option("Seed of all trainings. (default each search's seed)", _METHOD)
     ] = None,
     searches: Annotated[
-        int | None, _option("Searches with seeds S, S+1, ... (default 1)", _METHOD)
+        int | None, option("Searches with seeds S, S+1, ... (default 1)", _METHOD)
     ] = None,
     data: Annotated[
         str | None,
-        _option(
+        option(
             "digits, cifar10, fashion-mnist, parquet:DIR, imagefolder:DIR, pydoc, text:DIR, "
             "or an own one. (default cnn digits, rnn pydoc)",
-            _DATA,
+            DATA,
         ),
     ] = None,
-    data_dir: Annotated[str | None, _option("Folder of downloaded data.", _DATA)] = None,
-    epochs: Annotated[
-        int | None, _option("Epochs at most. (default cnn 20, rnn 10)", _DATA)
-    ] = None,
+    data_dir: options.DataDir = None,
+    epochs: Annotated[int | None, option("Epochs at most. (default cnn 20, rnn 10)", DATA)] = None,
     train_per_class: Annotated[
         int | None,
-        _option("Training images a class. (default 500)", _DATA, "--proxy-train-per-class"),
+        option("Training images a class. (default 500)", DATA, "--proxy-train-per-class"),
     ] = None,
     valid_per_class: Annotated[
         int | None,
-        _option("Validation images a class. (default 100)", _DATA, "--proxy-valid-per-class"),
+        option("Validation images a class. (default 100)", DATA, "--proxy-valid-per-class"),
     ] = None,
-    image_size: Annotated[int | None, _option("Bring images to this size.", _DATA)] = None,
+    image_size: Annotated[int | None, option("Bring images to this size.", DATA)] = None,
     word_vectors: Annotated[
-        str | None, _option("Word vectors in GloVe's text format.", _DATA)
+        str | None, option("Word vectors in GloVe's text format.", DATA)
     ] = None,
-    name: Annotated[str | None, _option("Name of the run. (default a fresh one)", _RUN)] = None,
-    storage: Annotated[
-        str | None, _option(f"Folder or URI of the runs. (default {DEFAULT_STORAGE})", _RUN)
-    ] = None,
-    cpus_per_trial: Annotated[float | None, _option("CPUs of a trial. (default 1)", _RUN)] = None,
-    gpus_per_trial: Annotated[
-        float | None, _option("GPUs of a trial, a fraction shares one. (default 0)", _RUN)
-    ] = None,
-    max_concurrent: Annotated[
-        int | None, _option("Trials at once. (default as many as fit)", _RUN)
-    ] = None,
+    name: Annotated[str | None, option("Name of the run. (default a fresh one)", RUN)] = None,
+    storage: options.Storage = None,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
+    max_concurrent: options.MaxConcurrent = None,
     max_retries: Annotated[
-        int | None, _option("Tries for a candidate that a worker lost. (default 3)", _RUN)
+        int | None, option("Tries for a candidate that a worker lost. (default 3)", RUN)
     ] = None,
     granularity: Annotated[
-        str | None, _option("candidate or search: what a trial is. (default candidate)", _RUN)
+        str | None, option("candidate or search: what a trial is. (default candidate)", RUN)
     ] = None,
-    executor: Annotated[str | None, _option("tune or in-process. (default tune)", _RUN)] = None,
-    address: Annotated[
-        str | None, _option("Ray cluster to join. (default RAY_ADDRESS, else this machine)", _RUN)
-    ] = None,
-    plugins: Annotated[
-        list[str] | None, _option("Module that registers own spaces or data.", _RUN, "--plugin")
-    ] = None,
+    executor: Annotated[str | None, option("tune or in-process. (default tune)", RUN)] = None,
+    address: options.Address = None,
+    plugins: options.Plugins = None,
     print_config: Annotated[
-        bool, _option("Show the resolved configuration and stop.", _RUN, "--print-config")
+        bool, option("Show the resolved configuration and stop.", RUN, "--print-config")
     ] = False,
-    quiet: Annotated[bool, _option("Only the answer.", _RUN, "--quiet", "-q")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run a search, or go on with the run of that name."""
-    options = {key: value for key, value in locals().items() if value is not None}
-    chosen = configuration(options)
+    given = {key: value for key, value in locals().items() if value is not None}
+    chosen = configuration(given)
     if print_config:
         shown = Plan.of(chosen).config.model_dump(mode="json") | {"space": chosen.space}
         typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
@@ -139,18 +123,18 @@ def search(
     _run(chosen, quiet=quiet)
 
 
-def configuration(options: dict[str, Any]) -> SearchConfig:
+def configuration(given: dict[str, Any]) -> SearchConfig:
     """Options over the configuration file over the preset over the defaults."""
     layers = []
-    if "preset" in options:
-        layers.append(preset(options["preset"]))
-    if "config" in options:
-        layers.append(read_config(options["config"]))
-    given = {key: options[key] for key in SearchConfig.model_fields if key in options}
-    proxy = {key: options[key] for key in _PROXY if key in options}
-    layers.append(given | ({"proxy": proxy} if proxy else {}))
+    if "preset" in given:
+        layers.append(preset(given["preset"]))
+    if "config" in given:
+        layers.append(read_config(given["config"]))
+    settings = {key: given[key] for key in SearchConfig.model_fields if key in given}
+    proxy = {key: given[key] for key in _PROXY if key in given}
+    layers.append(settings | ({"proxy": proxy} if proxy else {}))
     config = SearchConfig.of(merge(*layers))
-    if "candidates" in options and config.algorithm == "random":
+    if "candidates" in given and config.algorithm == "random":
         raise ConfigError(
             "--candidates belongs to algorithm shrink, got algorithm random: its number of "
             "evaluations is --budget"
