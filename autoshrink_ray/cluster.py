@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -95,6 +95,26 @@ def _init(address: str, *, own: bool) -> None:
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **extra)
 
 
+@contextmanager
+def quiet(loggers: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
+    """Parts of Ray without their own log, and with these environment variables, for a time."""
+    before = {name: os.environ.get(name) for name in variables}
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    os.environ.update(variables)
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def node_resources() -> list[dict[str, float]]:
     """Total resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -102,12 +122,21 @@ def node_resources() -> list[dict[str, float]]:
 
 def autoscalable_resources() -> list[dict[str, float]]:
     """Resources of each node type that the cluster's autoscaler may start."""
+    return [resources for resources, _ in _node_types()]
+
+
+def _node_types() -> list[tuple[dict[str, float], float]]:
+    """Resources of each node type that may be started, and how many of it."""
     from ray._private.state import state
 
     config = state.get_cluster_config()
     if config is None:
         return []
-    return [dict(group.resources) for group in config.node_group_configs if group.max_count]
+    groups = [group for group in config.node_group_configs if group.max_count]
+    return [
+        (dict(group.resources), group.max_count if group.max_count > 0 else math.inf)
+        for group in groups
+    ]
 
 
 def require_fitting_node(trial: Resources) -> None:
@@ -130,6 +159,13 @@ def require_fitting_node(trial: Resources) -> None:
 def slots(trial: Resources) -> int:
     """Trials that the nodes can hold at once."""
     return sum(_capacity(trial, node) for node in node_resources())
+
+
+def startable_slots(trial: Resources) -> float:
+    """Trials that the nodes that an autoscaler may start can hold at once; may be infinite."""
+    return sum(
+        count * _capacity(trial, node) for node, count in _node_types() if _fits(trial, node)
+    )
 
 
 def _fits(trial: Resources, node: dict[str, float]) -> bool:

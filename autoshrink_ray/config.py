@@ -34,7 +34,8 @@ EXECUTION = frozenset(
 _LEAST = 0.0001
 """Smallest share of a CPU or GPU that Ray accounts for."""
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What a run's name looks like."""
 
 
 class SearchConfig(BaseModel, frozen=True, extra="forbid"):
@@ -92,7 +93,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     executor: Literal["tune", "in-process"] = "tune"
     address: str | None = None
     storage: Annotated[str, Field(min_length=1)] = DEFAULT_STORAGE
-    name: Annotated[str, Field(pattern=_NAME)] | None = None
+    name: Annotated[str, Field(pattern=RUN_NAME)] | None = None
     plugins: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -115,12 +116,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _holds_no_secret(self) -> SearchConfig:
         """The configuration is written into the run's folder."""
-        _, is_uri, rest = self.storage.partition("://")
-        if is_uri and "@" in rest.partition("/")[0]:
-            raise ValueError(
-                "storage is a URI without credentials: they belong into the environment "
-                "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://)"
-            )
+        refuse_credentials(self.storage)
         return self
 
     @classmethod
@@ -149,6 +145,16 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
             ConfigError: If there is no such preset, or a change breaks a rule.
         """
         return cls.of(merge(preset(preset_name), changes))
+
+
+def refuse_credentials(storage: str) -> None:
+    """Raises ValueError if a storage URI holds credentials."""
+    _, is_uri, rest = storage.partition("://")
+    if is_uri and "@" in rest.partition("/")[0]:
+        raise ValueError(
+            "storage is a URI without credentials: they belong into the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://)"
+        )
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

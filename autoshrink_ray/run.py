@@ -64,7 +64,7 @@ def run_search(
     folder = Folder(join(plan.config.storage, name))
     identity = plan.identity(data.fingerprint)
     if RunFile.exists(folder):
-        _require_same(name, RunFile.read(folder).identity, identity)
+        require_same(name, RunFile.read(folder).identity, identity)
         if _says_finished(folder):
             return Run(folder.location)
     with executor(plan.config.executor).ready(plan, data) as work_off:
@@ -94,7 +94,17 @@ def _create(
     ).write(folder)
 
 
-def _require_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+def require_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Checks that a run goes on as it began.
+
+    Args:
+        name: The run's name.
+        old: Its identity.
+        new: Identity of what was asked for now.
+
+    Raises:
+        ConfigError: Naming each difference.
+    """
     differences = _differences(old, new)
     if differences:
         raise ConfigError(
@@ -126,7 +136,7 @@ def _drive(folder: Folder, plan: Plan, work_off: WorkOff, observers: Sequence[Ru
     conductor = Conductor(dict(enumerate(plan.searches())), ledger, observers)
     try:
         conductor.replay(contents)
-        with _interruptible() as caught:
+        with interruptible() as caught:
             work_off(_dispatcher(plan, conductor), lambda: bool(caught))
         if not conductor.finished:
             if caught:
@@ -136,14 +146,14 @@ def _drive(folder: Folder, plan: Plan, work_off: WorkOff, observers: Sequence[Ru
         _leave_readable(folder, ledger, End(status="interrupted", message=str(error)))
         raise
     except Exception as error:
-        _leave_readable(folder, ledger, End(status="failed", message=_told(error)))
+        _leave_readable(folder, ledger, End(status="failed", message=told(error)))
         raise
     write_results(folder)
     ledger.append_end(End(status="finished"))
 
 
-def _told(error: Exception) -> str:
-    """An error of ours explains itself; any other one is named, too."""
+def told(error: Exception) -> str:
+    """What a run's record says of an error: ours explains itself, any other one is named, too."""
     return str(error) if isinstance(error, AutoshrinkError) else f"{type(error).__name__}: {error}"
 
 
@@ -161,7 +171,7 @@ def _dispatcher(plan: Plan, conductor: Conductor) -> Dispatcher:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
+def interruptible() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM instead of dying of them; a second SIGINT is not caught."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -111,7 +111,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         if assignment is None:
             return
         try:
-            self._dispatcher.lost(assignment.number, _last_line(trial.error_file))
+            self._dispatcher.lost(assignment.number, last_line(trial.error_file))
         except AutoshrinkError as error:
             self.failure = error
 
@@ -185,7 +185,7 @@ def _actor_cache(tune_controller: Any) -> Any:
     return getattr(tune_controller, "_tune_controller", tune_controller)._actor_cache
 
 
-def _last_line(error_file: str | None) -> str:
+def last_line(error_file: str | None) -> str:
     """What a trial died of, from the file that Tune keeps for it on the driver's disk."""
     text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -136,6 +136,17 @@ class Folder:
             raise StorageError(f"cannot list {self._full(name)}: {error}") from error
         return sorted(info.path for info in infos if info.type == wanted)
 
+    def remove(self, name: str) -> None:
+        """Deletes the file `name`.
+
+        Raises:
+            StorageError: If it cannot be deleted.
+        """
+        try:
+            self.filesystem.delete_file(self._full(name))
+        except _FAILURES as error:
+            raise StorageError(f"cannot delete in {self.location}: {name}: {error}") from error
+
     def delete(self) -> None:
         """Deletes the folder with everything in it.
 
@@ -161,10 +172,7 @@ class Folder:
         self.write(name, b"autoshrink_ray")
         if self.read(name) != b"autoshrink_ray":
             raise StorageError(f"{self.location} does not give back what was written to it")
-        try:
-            self.filesystem.delete_file(self._full(name))
-        except _FAILURES as error:
-            raise StorageError(f"cannot delete in {self.location}: {error}") from error
+        self.remove(name)
 
 
 def _flush_to_device(path: str) -> None:

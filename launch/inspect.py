@@ -14,6 +14,7 @@ from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import FileFormatError
 from autoshrink_ray.progress import metrics_text
 from autoshrink_ray.results import Run, list_runs
+from launch.epochs import training_rows
 from launch.sources import best_cell, put
 from launch.tables import print_run
 
@@ -27,12 +28,14 @@ Output = Annotated[
 
 
 def runs(storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the runs in a storage."""
+    """List the searches and trainings in a storage."""
     table = Table()
     for name in ("run", "space", "status", "evaluations", "best"):
         table.add_column(name)
     for run in list_runs(storage):
         table.add_row(*map(escape, _run_row(run)))
+    for row in training_rows(storage):
+        table.add_row(*map(escape, row))
     console = Console()
     if table.row_count:
         console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,32 @@ def text_columns(words: npt.NDArray[np.int32], batch: int) -> torch.Tensor:
     return columns.to(torch.int64).contiguous()
 
 
+@dataclass(frozen=True)
+class Jitter:
+    """Random lengths of segments: normal around the wanted one, rounded, within bounds.
+
+    Attributes:
+        deviation: Standard deviation, in rows; 0 for no change of the length.
+        least: Shortest length.
+        most: Longest length.
+    """
+
+    deviation: float
+    least: int
+    most: int
+
+    def draw(self, length: int, generator: torch.Generator) -> int:
+        """A length around `length`."""
+        drawn = length + self.deviation * torch.randn((), generator=generator).item()
+        return round(min(max(drawn, self.least), self.most))
+
+
 def segments(
-    rows: int, bptt: int, half_length_probability: float, generator: torch.Generator
+    rows: int,
+    bptt: int,
+    half_length_probability: float,
+    generator: torch.Generator,
+    jitter: Jitter | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Cuts the inputs of one training epoch into segments for truncated back-propagation.
 
@@ -70,7 +95,8 @@ def segments(
         rows: Rows T of the text columns; the last one is a target only.
         bptt: Rows of a segment; the epoch's last one takes what is left.
         half_length_probability: Share of segments that are half as long, rounded down.
-        generator: Source of that choice.
+        generator: Source of that choice and of the jitter.
+        jitter: Varies each length, also the halved ones; None for no change.
 
     Yields:
         First row and number of rows of each segment.
@@ -78,6 +104,9 @@ def segments(
     start, inputs = 0, rows - 1
     while start < inputs:
         halved = torch.rand((), generator=generator).item() < half_length_probability
-        length = min(max(1, bptt // 2) if halved else bptt, inputs - start)
+        length = max(1, bptt // 2) if halved else bptt
+        if jitter is not None:
+            length = jitter.draw(length, generator)
+        length = min(length, inputs - start)
         yield start, length
         start += length

@@ -188,18 +188,10 @@ class TextEvaluator:
             average_loss.update(require_finite(loss.item(), place))
         return average_loss.value
 
-    @torch.inference_mode()
     def _validate(self, module: Any) -> float:
         """Mean loss over all validation targets."""
-        module.eval()
-        state = module.initial_state(self._proxy.valid_batch_size)
-        inputs = len(self._valid) - 1
-        total = torch.zeros((), device=self._compute.device)
-        for start in range(0, inputs, self._proxy.bptt):
-            rows = self._valid[start : start + self._proxy.bptt + 1]
-            loss, state = segment_loss(module, rows, state)
-            total += loss
-        return total.item() / (inputs * self._proxy.valid_batch_size)
+        total = text_loss(module, self._valid, self._proxy.bptt)
+        return total.item() / self._valid[1:].numel()
 
 
 def segment_loss(network: TextNetwork, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,15 +206,48 @@ def segment_loss(network: TextNetwork, rows: Tensor, state: Tensor) -> tuple[Ten
         Loss summed over the T * B targets, in nats, and the state after the segment, cut off
         from the gradient.
     """
-    words, targets = rows[:-1], rows[1:]
-    outputs, state = network.features(words, state)
-    loss = decoder_loss(
+    outputs, state = network.features(rows[:-1], state)
+    return next_word_loss(network, outputs, rows[1:]), state.detach()
+
+
+def next_word_loss(network: TextNetwork, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Loss of the words that a language model predicts from its outputs.
+
+    Args:
+        network: The language model.
+        outputs: (T, B, H), as `features` returns them.
+        targets: (T, B) word numbers.
+
+    Returns:
+        Sum over the targets, in nats.
+    """
+    return decoder_loss(
         network.drop_output(outputs).flatten(0, 1),
         network.embedding.weight,
         network.decoder_bias,
         targets.flatten(),
     )
-    return loss, state.detach()
+
+
+@torch.inference_mode()
+def text_loss(module: Any, columns: Tensor, rows: int) -> Tensor:
+    """Loss of a language model on a whole text; puts the model into evaluation mode.
+
+    Args:
+        module: A `TextNetwork`.
+        columns: (T, B) word numbers, on the model's device.
+        rows: How many rows are computed at a time; no matter for the result.
+
+    Returns:
+        Sum over the (T - 1) * B targets, in nats, on the model's device.
+    """
+    module.eval()
+    state = module.initial_state(columns.shape[1])
+    total = torch.zeros((), dtype=torch.float64, device=columns.device)
+    for start in range(0, len(columns) - 1, rows):
+        loss, state = segment_loss(module, columns[start : start + rows + 1], state)
+        total += loss
+    return total
 
 
 class TextTask:
@@ -242,11 +267,9 @@ class TextTask:
         Raises:
             DataError: With the file, the rule and the value.
         """
-        data = plugins.dataset(request.name)(request)
-        if not isinstance(data, TextSet):
-            raise DataError(f"the text task trains on text, got {request.spec!r}: {data.summary}")
-        _check_length("training", data.train, "batch_size", proxy.batch_size)
-        _check_length("validation", data.valid, "valid_batch_size", proxy.valid_batch_size)
+        data = load_text(request)
+        check_length("training", data.train, "batch_size", proxy.batch_size)
+        check_length("validation", data.valid, "valid_batch_size", proxy.valid_batch_size)
         check_word_vectors(space, macro, data)
         return data
 
@@ -282,7 +305,30 @@ def check_word_vectors(space: SearchSpace, macro: Any, data: TextSet) -> None:
         )
 
 
-def _check_length(split: str, words: npt.NDArray[np.int32], option: str, columns: int) -> None:
+def load_text(request: DataRequest) -> TextSet:
+    """Reads the text that is asked for.
+
+    Raises:
+        DataError: If it cannot be read or is no text.
+    """
+    data = plugins.dataset(request.name)(request)
+    if not isinstance(data, TextSet):
+        raise DataError(f"the text task trains on text, got {request.spec!r}: {data.summary}")
+    return data
+
+
+def check_length(split: str, words: npt.NDArray[np.int32], option: str, columns: int) -> None:
+    """Checks that a text can be cut into columns with an input and a target each.
+
+    Args:
+        split: What the text is for, as messages call it.
+        words: Word numbers, shape (N,).
+        option: Setting that says how many columns there are.
+        columns: Its value.
+
+    Raises:
+        DataError: If there are too few words.
+    """
     if len(words) < 2 * columns:
         raise DataError(
             f"the {split} text fills {option} columns with at least 2 words each: "

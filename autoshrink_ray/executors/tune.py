@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from autoshrink_ray import plugins
-from autoshrink_ray.cluster import Resources, connection, require_fitting_node, slots
+from autoshrink_ray.cluster import Resources, connection, quiet, require_fitting_node, slots
 from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
@@ -28,6 +26,7 @@ _SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the run has its own
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state is expendable
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",  # checked before the start
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a training that fails reports no metric
     "RAY_AIR_NEW_OUTPUT": "0",  # no banner
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -70,7 +69,7 @@ def work_off(
     if dispatcher.finished:
         return
     scheduler = ShrinkScheduler(dispatcher, at_once, whole_device)
-    with _quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
+    with quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -118,20 +117,8 @@ def _trainable(config: SearchConfig, data: Any) -> Any:
 
 
 @contextmanager
-def _quiet_tune(max_pending: int) -> Iterator[None]:
+def quiet_tune(max_pending: int) -> Iterator[None]:
     """Tune without its own logs, files and signal handlers, for the time of the run."""
     settings = _SETTINGS | {"TUNE_MAX_PENDING_TRIALS_PG": str(max_pending)}
-    before = {name: os.environ.get(name) for name in settings}
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    os.environ.update(settings)
-    logger.setLevel(logging.CRITICAL)
-    try:
+    with quiet(("ray.tune",), settings):
         yield
-    finally:
-        logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.batches import EndlessShuffle, as_tensor, segments, text_columns
+from trainables.batches import EndlessShuffle, Jitter, as_tensor, segments, text_columns
 
 CPU = torch.device("cpu")
 
@@ -71,3 +71,41 @@ def test_one_segment_in_twenty_is_half_as_long() -> None:
     lengths = [length for _, length in segments(35 * 4000, 35, 0.05, generator)][:-1]
     assert set(lengths) == {35, 17}
     assert 0.04 < lengths.count(17) / len(lengths) < 0.06
+
+
+@given(
+    rows=st.integers(2, 300),
+    bptt=st.integers(1, 40),
+    probability=st.floats(0, 1),
+    deviation=st.floats(0, 100),
+    seed=st.integers(0, 2**31),
+)
+def test_jittered_segments_cover_all_inputs_within_their_bounds(
+    rows: int, bptt: int, probability: float, deviation: float, seed: int
+) -> None:
+    jitter = Jitter(deviation, least=min(5, bptt), most=bptt + 20)
+    generator = torch.Generator().manual_seed(seed)
+    cuts = list(segments(rows, bptt, probability, generator, jitter))
+    assert [row for start, length in cuts for row in range(start, start + length)] == list(
+        range(rows - 1)
+    )
+    lengths = [length for _, length in cuts]
+    assert all(jitter.least <= length <= jitter.most for length in lengths[:-1])
+    assert 1 <= lengths[-1] <= jitter.most
+
+
+def test_jittered_lengths_are_normal_around_the_wanted_one() -> None:
+    jitter = Jitter(5.0, least=5, most=55)
+    for probability, mean in [(0.0, 35.0), (1.0, 17.0), (0.05, 0.95 * 35 + 0.05 * 17)]:
+        generator = torch.Generator().manual_seed(0)
+        cuts = list(segments(35 * 4000, 35, probability, generator, jitter))
+        lengths = np.array([length for _, length in cuts[:-1]])
+        assert lengths.mean() == pytest.approx(mean, abs=0.3)
+        if probability in (0, 1):
+            assert lengths.std() == pytest.approx(5, abs=0.2)
+
+
+def test_an_absurd_deviation_stays_within_the_bounds() -> None:
+    jitter = Jitter(1e308, least=2, most=9)
+    lengths = {jitter.draw(5, torch.Generator().manual_seed(seed)) for seed in range(20)}
+    assert lengths == {2, 9}

@@ -4,23 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import fs
 
 from autoshrink_ray.contracts import DataRequest
-from autoshrink_ray.errors import DataError, choices
+from autoshrink_ray.errors import DataError, StorageError, choices
 from autoshrink_ray.storage import Folder, join
-from trainables.data.assemble import Picture, Split, image_set
+from trainables.data.assemble import Picture, Split, image_set, picture
 from trainables.data.options import ImageOptions, folder
-from trainables.data.pixels import decode
-from trainables.data.sets import ImageSet
+from trainables.data.sets import ImageSet, Labels
 
 _CONTENT = "train/CLASS/IMAGE files and the same classes under valid, val or test"
 _VALIDATION = ("valid", "val", "test")
 _SUFFIXES = ("bmp", "gif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp")
 _READERS = 8
 """Files read at once: hides the latency of object stores."""
+
+
+@dataclass(frozen=True)
+class FolderSplit:
+    """The image files of a split.
+
+    Attributes:
+        files: Their names below the data set's folder, sorted.
+        sizes: Bytes of each.
+        labels: Class number of each, int64 of shape (N,).
+    """
+
+    files: tuple[str, ...]
+    sizes: tuple[int, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class ImageFolders:
+    """What lies in the folders of a data set; no image was opened.
+
+    Attributes:
+        source: The data set's folder.
+        train: Training files.
+        valid: Validation files.
+        valid_name: Name of the validation folder.
+        class_names: Names of the classes in the order of their numbers.
+    """
+
+    source: Folder
+    train: FolderSplit
+    valid: FolderSplit
+    valid_name: str
+    class_names: tuple[str, ...]
 
 
 def imagefolder(request: DataRequest) -> ImageSet:
@@ -35,6 +70,19 @@ def imagefolder(request: DataRequest) -> ImageSet:
             differ, or an image is damaged.
     """
     options = ImageOptions.of(request)
+    folders = list_folders(request)
+    train = _split(folders.source, "train", folders.train)
+    valid = _split(folders.source, folders.valid_name, folders.valid)
+    return image_set(train, valid, folders.class_names, options)
+
+
+def list_folders(request: DataRequest) -> ImageFolders:
+    """Lists the files of `imagefolder:DIR` without reading them; rules as for `imagefolder`.
+
+    Raises:
+        DataError: If a folder is missing, a class has no images or the classes of the two splits
+            differ.
+    """
     source = folder(request, _CONTENT)
     valid_name = _validation_folder(source)
     classes = _classes(source, "train")
@@ -45,8 +93,12 @@ def imagefolder(request: DataRequest) -> ImageSet:
             f"only in train: {_listed(classes, valid_classes)}; "
             f"only in {valid_name}: {_listed(valid_classes, classes)}"
         )
-    return image_set(
-        _split(source, "train", classes), _split(source, valid_name, classes), classes, options
+    return ImageFolders(
+        source,
+        _files(source, "train", classes),
+        _files(source, valid_name, classes),
+        valid_name,
+        tuple(classes),
     )
 
 
@@ -71,26 +123,40 @@ def _listed(these: list[str], those: list[str]) -> str:
     return choices(name for name in these if name not in those) or "none"
 
 
-def _split(source: Folder, split: str, classes: list[str]) -> Split:
-    place = join(source.location, split)
+def _files(source: Folder, split: str, classes: list[str]) -> FolderSplit:
     numbers = {name: number for number, name in enumerate(classes)}
-    files = [name for name in source.files(split, recursive=True) if _is_image(name)]
+    sizes = {name: size for name, size in _sizes(source, split) if _is_image(name)}
+    files = sorted(sizes)
     labels = np.array([numbers[name.split("/")[1]] for name in files], dtype=np.int64)
     for number in set(numbers.values()) - set(labels.tolist()):
         raise DataError(
-            f"{join(place, classes[number])} has no images; "
+            f"{join(source.location, split, classes[number])} has no images; "
             f"their names end in {choices('.' + suffix for suffix in _SUFFIXES)}"
         )
+    return FolderSplit(tuple(files), tuple(sizes[name] for name in files), labels)
 
-    def read_one(name: str) -> Picture:
-        where = join(source.location, name)
-        return Picture(where, decode(source.read(name), where))
 
-    def read(positions: npt.NDArray[np.int64]) -> Iterator[Picture]:
+def _sizes(source: Folder, split: str) -> Iterator[tuple[str, int]]:
+    """Names and bytes of all files below a folder, by one listing: stores charge for each."""
+    selector = fs.FileSelector(f"{source.path}/{split}", recursive=True)
+    try:
+        infos = source.filesystem.get_file_info(selector)
+    except OSError as error:
+        raise StorageError(f"cannot list {join(source.location, split)}: {error}") from error
+    for info in infos:
+        if info.type == fs.FileType.File:
+            yield info.path.removeprefix(source.path + "/"), info.size
+
+
+def _split(source: Folder, split: str, listed: FolderSplit) -> Split:
+    def read_one(name: str) -> Picture | DataError:
+        return picture(join(source.location, name), source.read(name))
+
+    def read(positions: npt.NDArray[np.int64]) -> Iterator[Picture | DataError]:
         with ThreadPoolExecutor(_READERS) as pool:
-            yield from pool.map(read_one, [files[position] for position in positions.tolist()])
+            yield from pool.map(read_one, [listed.files[place] for place in positions.tolist()])
 
-    return Split(place, labels, read)
+    return Split(join(source.location, split), listed.labels, read)
 
 
 def _is_image(name: str) -> bool:

@@ -21,12 +21,14 @@ class ImageOptions:
         valid_per_class: Validation images of each class; None for all.
         seed: Draws the two subsets.
         image_size: Height and width to bring images to; None for their own.
+        max_bad_fraction: Part of a split's images that may be impossible to decode.
     """
 
     train_per_class: int | None = None
     valid_per_class: int | None = None
     seed: int = 0
     image_size: int | None = None
+    max_bad_fraction: float = 0.0
 
     @classmethod
     def of(cls, request: DataRequest) -> ImageOptions:
@@ -40,6 +42,7 @@ class ImageOptions:
             _count(request, "valid_per_class"),
             _seed(request),
             _count(request, "image_size"),
+            _fraction(request, "max_bad_fraction"),
         )
 
 
@@ -48,6 +51,15 @@ def _count(request: DataRequest, key: str) -> int | None:
     if value is None or (type(value) is int and value >= 1):
         return value
     raise DataError(f"{key} is a whole number of at least 1, or None; got {value!r}")
+
+
+def _fraction(request: DataRequest, key: str) -> float:
+    value = request.options.get(key)
+    if value is None:
+        return 0.0
+    if isinstance(value, int | float) and 0 <= value < 1:
+        return float(value)
+    raise DataError(f"{key} is a number from 0 to below 1, got {value!r}")
 
 
 def _seed(request: DataRequest) -> int:

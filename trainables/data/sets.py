@@ -39,6 +39,7 @@ class ImageSet:
         valid_images: uint8 of shape (M, H, W, C).
         valid_labels: int64 of shape (M,).
         class_names: Name of each class; at least 2.
+        left_out: What is wrong with each image that was left out because it is damaged.
         mean: Mean of each channel of the training images, pixels in [0, 1].
         std: Standard deviation of each channel; 1 for a constant channel, which has no scale.
         fingerprint: SHA-256 over all arrays, their shapes and the class names.
@@ -53,6 +54,7 @@ class ImageSet:
     valid_images: Pixels
     valid_labels: Labels
     class_names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     mean: tuple[float, ...] = field(init=False)
     std: tuple[float, ...] = field(init=False)
     fingerprint: str = field(init=False)
@@ -69,7 +71,7 @@ class ImageSet:
                 f"got {train} and {valid}"
             )
         arrays = _freeze(self, "train_images", "train_labels", "valid_images", "valid_labels")
-        mean, std = _channel_statistics(self.train_images)
+        mean, std = channel_statistics(self.train_images)
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "std", std)
         object.__setattr__(self, "fingerprint", _fingerprint("images", self.class_names, arrays))
@@ -94,10 +96,13 @@ class ImageSet:
     def summary(self) -> str:
         """One line for people."""
         shape = self.shape
-        return (
+        line = (
             f"{len(self.train_images):,} training and {len(self.valid_images):,} validation images "
             f"of {shape.height} x {shape.width} x {shape.channels}, {shape.classes:,} classes"
         )
+        if not self.left_out:
+            return line
+        return f"{line}; {len(self.left_out):,} damaged and left out, the first: {self.left_out[0]}"
 
     def __repr__(self) -> str:
         return f"ImageSet({self.summary})"
@@ -240,8 +245,15 @@ def _fingerprint(kind: str, names: Iterable[str], arrays: Mapping[str, npt.NDArr
     return digest.hexdigest()
 
 
-def _channel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, pixels in [0, 1], from exact sums."""
+def channel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, pixels in [0, 1], from exact sums.
+
+    Args:
+        images: uint8 of shape (N, H, W, C).
+
+    Returns:
+        C means and C standard deviations; that of a constant channel is 1, it has no scale.
+    """
     channels = images.shape[-1]
     sums = np.zeros(channels, np.int64)
     squares = np.zeros(channels, np.int64)

@@ -105,6 +105,22 @@ def test_a_broken_image_is_named(folder: Path) -> None:
         load(folder)
 
 
+def test_broken_images_are_left_out_up_to_what_is_allowed(folder: Path) -> None:
+    whole = load(folder)
+    (folder / "train" / "cat" / "1.png").write_bytes(b"broken")
+    data = load(folder, max_bad_fraction=1 / 7)
+    good = [0, 1, 2, 3, 4, 5]  # "cat-1" sorts before "cat/"
+    np.testing.assert_array_equal(data.train_images, whole.train_images[good])
+    np.testing.assert_array_equal(data.train_labels, whole.train_labels[good])
+    (left_out,) = data.left_out
+    assert "train/cat/1.png is not a readable image" in left_out
+    assert f"; 1 damaged and left out, the first: {left_out}" in data.summary
+    assert whole.left_out == ()
+    message = r"train: 1 or more of 7 images cannot be decoded, a fraction of 0\.143, and max_bad"
+    with pytest.raises(DataError, match=message):
+        load(folder, max_bad_fraction=0.14)
+
+
 def test_different_sizes_need_an_image_size(folder: Path) -> None:
     (folder / "train" / "cat" / "1.png").write_bytes(encoded(random_pixels(9, 4, 3)))
     with pytest.raises(DataError, match=r"got 9 x 4 in .*cat/1\.png and 4 x 4 in .*0\.png"):

@@ -60,8 +60,15 @@ def test_the_seed_is_a_whole_number() -> None:
         data.digits(request("digits", seed="abc"))
 
 
+@pytest.mark.parametrize("value", [-0.1, 1, float("nan"), "much"])
+def test_a_fraction_of_bad_images_is_below_1(value: object) -> None:
+    with pytest.raises(DataError, match="max_bad_fraction is a number from 0 to below 1, got"):
+        data.digits(request("digits", max_bad_fraction=value))
+
+
 def test_options_of_none_are_the_defaults() -> None:
-    options = dict.fromkeys(("train_per_class", "valid_per_class", "seed", "image_size"))
+    names = ("train_per_class", "valid_per_class", "seed", "image_size", "max_bad_fraction")
+    options = dict.fromkeys(names)
     with_none = data.digits(DataRequest("digits", options))
     assert with_none.fingerprint == data.digits(request("digits")).fingerprint
 

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoshrink_ray.errors import DataError
+from autoshrink_ray.storage import Folder
 from tests.trainables.data.files import Pixels, encoded, random_pixels, request, write_parquet
 from trainables.data import ImageSet, parquet
+from trainables.data.parquet_tables import open_table, read_group, read_groups
 
 TRAIN, VALID = random_pixels(8, 4, 4, 3), random_pixels(4, 4, 4, 3, seed=1)
 TRAIN_LABELS, VALID_LABELS = [0, 1, 2, 0, 1, 2, 0, 0], [2, 1, 0, 0]
@@ -173,6 +175,28 @@ def test_a_missing_image_is_named(folder: Path) -> None:
     )
     with pytest.raises(DataError, match=r"valid\.parquet, row 0: the image's bytes are missing"):
         load(folder)
+
+
+@pytest.mark.parametrize("structs", [False, True])
+def test_a_scan_gives_the_rows_of_each_group(tmp_path: Path, structs: bool) -> None:
+    images = pngs(TRAIN)
+    images[4] = None
+    cells = [image and {"bytes": image, "path": "x"} for image in images] if structs else images
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())]) if structs else pa.binary()
+    write_parquet(tmp_path / "t.parquet", cells, TRAIN_LABELS, image_type=kind)
+    source = Folder(str(tmp_path))
+    with open_table(source, "t.parquet") as table:
+        assert table.group_sizes() == [3, 3, 2]
+        assert table.labels().tolist() == TRAIN_LABELS
+        assert table.size == (tmp_path / "t.parquet").stat().st_size
+    groups = [pa.concat_tables(read_group(source, "t.parquet", group)) for group in range(3)]
+    assert groups[1].column("position").to_pylist() == [3, 4, 5]
+    rows = pa.concat_tables(groups)
+    assert rows.column("position").to_pylist() == list(range(8))
+    assert rows.column("label").to_pylist() == TRAIN_LABELS
+    assert rows.column("image").to_pylist() == images
+    as_task = read_groups({"group": np.arange(3)}, str(tmp_path), "t.parquet")
+    assert pa.concat_tables(as_task).equals(rows)
 
 
 def test_images_have_to_be_encoded(folder: Path) -> None:

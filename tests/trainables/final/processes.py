@@ -1,0 +1,29 @@
+"""Two real processes that train one network together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from trainables.final.contracts import World
+
+Work = Callable[[World, Path], None]
+
+
+def in_two_processes(work: Work, folder: Path) -> None:
+    """Runs `work(world, folder)`, a function of a module, in two processes that can talk."""
+    torch.multiprocessing.spawn(_one, (work, folder), nprocs=2)
+
+
+def _one(rank: int, work: Work, folder: Path) -> None:
+    torch.set_num_threads(1)
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    work(World(rank, 2), folder)
+    dist.barrier()
+    # Not by the usual way out: Gloo's threads abort a process that ends while they still run.
+    os._exit(0)

@@ -1,0 +1,192 @@
+"""The folder of a training: its files, and reading them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+from pydantic import BaseModel, Field
+
+from autoshrink_ray import files
+from autoshrink_ray.errors import FileFormatError, StorageError
+from autoshrink_ray.ledger import End
+from autoshrink_ray.storage import Folder, join
+from autoshrink_ray.table import to_parquet
+from search_spaces.network import NetworkFile
+from trainables.final.checkpoints import Checkpoints, EpochRecord
+from trainables.final.weights import WeightsCard, read_weights
+
+SCHEMA_VERSION = 1
+
+NETWORK = "network.json"
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.parquet"
+TENSORBOARD = "tensorboard"
+
+_COUNTS = ("epoch", "attempt")
+"""Columns of the history that are whole numbers."""
+
+
+class TrainFile(BaseModel, frozen=True, extra="forbid"):
+    """A training's `train.yaml`.
+
+    Attributes:
+        schema_version: Version of this format.
+        name: The training's name.
+        created: When it was started first, ISO 8601 with offset.
+        identity: Everything that can change a number; compared when the training goes on.
+        config: The resolved configuration that it was started with.
+        quality: Metric that tells which epoch is better.
+        data_summary: The data in one line.
+        versions: Releases of Python, the packages and the source revision.
+        end: How the last start ended; None while it goes on, or if it was killed.
+    """
+
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
+    name: str
+    created: str
+    identity: dict[str, Any]
+    config: dict[str, Any]
+    quality: str
+    data_summary: str
+    versions: dict[str, str]
+    end: End | None = None
+
+    @staticmethod
+    def exists(folder: Folder) -> bool:
+        """Whether `folder` holds a training."""
+        return folder.exists(files.TRAIN)
+
+    def write(self, folder: Folder) -> None:
+        """Writes the file into a training's folder."""
+        folder.write(files.TRAIN, files.to_yaml(self))
+
+    @classmethod
+    def read(cls, folder: Folder) -> TrainFile:
+        """Reads the file of a training.
+
+        Raises:
+            StorageError: If it cannot be read.
+            FileFormatError: If it is damaged or from a newer version.
+        """
+        name = f"{folder.location}/{files.TRAIN}"
+        return files.parse_yaml(cls, folder.read(files.TRAIN), name, SCHEMA_VERSION)
+
+
+class TrainingRun:
+    """One training in storage, read afresh by each object; nothing is ever changed.
+
+    Args:
+        location: Path or URI of the training's folder, or a training's name.
+        storage: Where a name is looked up.
+
+    Raises:
+        StorageError: If there is no training.
+        FileFormatError: If one of its files is damaged.
+    """
+
+    def __init__(self, location: str, storage: str = "runs") -> None:
+        in_storage = "/" not in location and TrainFile.exists(Folder(join(storage, location)))
+        self.folder = Folder(join(storage, location) if in_storage else location)
+        if not TrainFile.exists(self.folder):
+            raise StorageError(
+                f"no training at {self.folder.location}: give <storage>/<name> or the name of a "
+                f"training in {storage!r}"
+            )
+
+    @cached_property
+    def file(self) -> TrainFile:
+        """What the training is."""
+        return TrainFile.read(self.folder)
+
+    @property
+    def name(self) -> str:
+        """The training's name."""
+        return self.file.name
+
+    @property
+    def status(self) -> str:
+        """`finished`, `failed`, `interrupted`, or `open`: still going, or it was killed."""
+        return self.file.end.status if self.file.end else "open"
+
+    @property
+    def message(self) -> str:
+        """Why it ended before it was finished; empty otherwise."""
+        return self.file.end.message if self.file.end else ""
+
+    @cached_property
+    def network(self) -> NetworkFile:
+        """The network that is trained."""
+        content = self.folder.read(NETWORK)
+        return NetworkFile.from_json(content, f"{self.folder.location}/{NETWORK}")
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints."""
+        return Checkpoints(self.folder.child(CHECKPOINTS), self.file.quality)
+
+    @cached_property
+    def history(self) -> list[EpochRecord]:
+        """Record of each epoch, oldest first: `epoch`, `attempt`, `seconds` and its metrics."""
+        if not self.folder.exists(HISTORY):
+            return self.checkpoints.history()
+        try:
+            table = parquet.read_table(pa.BufferReader(self.folder.read(HISTORY)))
+        except pa.ArrowException as error:
+            name = f"{self.folder.location}/{HISTORY}"
+            raise FileFormatError(f"{name} is damaged: {error}") from error
+        return [
+            {name: value for name, value in row.items() if value is not None}
+            for row in table.to_pylist()
+        ]
+
+    @property
+    def weights(self) -> bytes:
+        """Content of the weights file.
+
+        Raises:
+            StorageError: If the training is not finished.
+        """
+        if not self.folder.exists(WEIGHTS):
+            raise StorageError(
+                f"the training {self.name!r} is {self.status} and has no weights yet: "
+                f"start it again under its name"
+            )
+        return self.folder.read(WEIGHTS)
+
+    @cached_property
+    def card(self) -> WeightsCard:
+        """What the weights are of; raises what `weights` raises."""
+        return read_weights(self.weights, self.folder.child(WEIGHTS).location)[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The training as plain data."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "epochs": len(self.history),
+            "history": self.history,
+            "weights": self.folder.child(WEIGHTS).location,
+        }
+
+
+def write_history(folder: Folder, history: list[EpochRecord]) -> None:
+    """Writes the table that other programs read: one row for each epoch."""
+    names = dict.fromkeys(name for record in history for name in record)
+    columns = {
+        name: pa.array(
+            [record.get(name) for record in history],
+            pa.int32() if name in _COUNTS else pa.float64(),
+        )
+        for name in names
+    }
+    folder.write(HISTORY, to_parquet(pa.table(columns)))
+
+
+def list_trainings(storage: str) -> list[TrainingRun]:
+    """All trainings in a storage location, by name."""
+    places = [join(storage, name) for name in Folder(storage).folders()]
+    return [TrainingRun(place) for place in places if TrainFile.exists(Folder(place))]

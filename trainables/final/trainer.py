@@ -1,0 +1,237 @@
+"""Full training on Ray Train: starting one, or going on with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from autoshrink_ray.cluster import (
+    Resources,
+    autoscalable_resources,
+    connection,
+    node_resources,
+    quiet,
+    slots,
+    startable_slots,
+)
+from autoshrink_ray.config import merge
+from autoshrink_ray.contracts import ProxyData
+from autoshrink_ray.errors import (
+    AutoshrinkError,
+    ConfigError,
+    RunError,
+    RunInterruptedError,
+    StorageError,
+    UsageError,
+)
+from autoshrink_ray.files import RUN, TRAIN, digest
+from autoshrink_ray.ledger import End
+from autoshrink_ray.run import fresh_name, interruptible, require_same, told
+from autoshrink_ray.runfile import versions
+from autoshrink_ray.storage import Folder, join
+from search_spaces.network import NetworkFile
+from trainables.final.config import TrainConfig, TrainPlan
+from trainables.final.events import TensorBoardObserver
+from trainables.final.fit import fit
+from trainables.final.folder import (
+    CHECKPOINTS,
+    NETWORK,
+    TrainFile,
+    TrainingRun,
+    write_history,
+)
+from trainables.final.reports import TrainObserver
+from trainables.final.worker import Job
+
+
+def train(
+    network: NetworkFile,
+    config: TrainConfig | None = None,
+    *,
+    observers: Sequence[TrainObserver] = (),
+    **changes: Any,
+) -> TrainingRun:
+    """Trains a network to its end, or goes on with the training of that name.
+
+    Args:
+        network: What to train.
+        config: How; None for the defaults.
+        observers: Told of everything that is finished.
+        **changes: Fields of `TrainConfig` that override `config`; `settings` are merged.
+
+    Returns:
+        The finished training.
+
+    Raises:
+        UsageError: If the configuration, the data or the storage is wrong, the cluster is too
+            small, or the name belongs to a training with another identity.
+        RunError: If the training failed; its checkpoints are kept.
+        RunInterruptedError: On SIGINT or SIGTERM; the training can go on.
+    """
+    settings = merge((config or TrainConfig()).model_dump(exclude_unset=True), changes)
+    plan = TrainPlan.of(network, TrainConfig.of(settings))
+    data = plan.load_data()
+    Folder(plan.config.storage).check_writable()
+    name = plan.config.name or fresh_name(network.space)
+    folder = Folder(join(plan.config.storage, name))
+    identity = plan.identity(data.fingerprint)
+    if _is_finished(folder, name, identity):
+        return TrainingRun(folder.location)
+    with connection(plan.config.address) as own:
+        require_workers(plan.config)
+        if _is_streamed(data):
+            require_reader(plan.config)
+        job = _job(folder, _opened(folder, name, plan, identity, data), plan)
+        _drive(plan, job, data, observers, alone=own)
+    return TrainingRun(folder.location)
+
+
+def require_workers(config: TrainConfig) -> None:
+    """Checks that the cluster has room for all workers, or could have.
+
+    Raises:
+        ConfigError: If not: the training would wait for ever.
+    """
+    worker = Resources(config.cpus_per_worker, config.gpus_per_worker)
+    room = slots(worker)
+    if config.workers <= room:
+        return
+    startable = startable_slots(worker)
+    if config.workers <= room + startable:
+        return
+    more = "" if math.isinf(startable) or not startable else f" and could start {startable:g} more"
+    raise ConfigError(
+        f"the training asks for {config.workers} workers of {worker} each, and the cluster has "
+        f"room for {room}{more}; lower --workers, --cpus-per-worker or --gpus-per-worker"
+    )
+
+
+def require_reader(config: TrainConfig) -> None:
+    """Checks that a CPU is left for Ray Data, which reads what is streamed.
+
+    Raises:
+        ConfigError: If not: the workers would wait for ever.
+    """
+    taken = config.workers * config.cpus_per_worker
+    cpus = sum(node.get("CPU", 0) for node in node_resources())
+    if cpus < taken + 1 and not autoscalable_resources():
+        raise ConfigError(
+            f"data that are streamed are read by processes of their own, so the training asks for "
+            f"{taken + 1} CPUs, and the cluster has {cpus:g}: lower --workers or --cpus-per-worker"
+        )
+
+
+def _is_streamed(data: ProxyData) -> bool:
+    with quiet(("ray.data",), {}):
+        return bool(getattr(data, "ray_datasets", dict)())
+
+
+def _is_finished(folder: Folder, name: str, identity: dict[str, Any]) -> bool:
+    """Whether there is nothing to do; refuses a name that belongs to something else."""
+    if folder.exists(RUN):
+        raise ConfigError(f"the name {name!r} belongs to a search: choose another --name")
+    if not TrainFile.exists(folder):
+        return False
+    file = TrainFile.read(folder)
+    require_same(name, file.identity, identity)
+    return file.end is not None and file.end.status == "finished"
+
+
+def _opened(
+    folder: Folder, name: str, plan: TrainPlan, identity: dict[str, Any], data: ProxyData
+) -> TrainFile:
+    """The training's file in storage, as one that goes on."""
+    if TrainFile.exists(folder):
+        file = TrainFile.read(folder).model_copy(update={"end": None})
+    else:
+        folder.write(NETWORK, plan.network.to_json())
+        file = TrainFile(
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            identity=identity,
+            config=plan.config.model_dump(mode="json"),
+            quality=plan.task.quality,
+            data_summary=data.summary,
+            versions=versions(),
+        )
+    file.write(folder)
+    return file
+
+
+def _job(folder: Folder, file: TrainFile, plan: TrainPlan) -> Job:
+    config = plan.config
+    return Job(
+        folder=folder.location,
+        sha256=digest(folder.read(TRAIN)),
+        network=plan.network.to_json(),
+        recipe=config.settings,
+        rules=plan.rules,
+        seed=config.seed,
+        threads=config.cpus_per_worker,
+        gpu=config.gpus_per_worker > 0,
+        loader_workers=config.loader_workers,
+        plugins=config.plugins,
+        provenance={
+            "training": file.name,
+            "created": file.created,
+            "recipe": file.identity["recipe"],
+            "seed": config.seed,
+            "workers": config.workers,
+            "data": file.config["data"],
+            "data_fingerprint": file.identity["data_fingerprint"],
+            "versions": file.versions,
+            "network": plan.network.provenance,
+        },
+    )
+
+
+def _drive(
+    plan: TrainPlan,
+    job: Job,
+    data: ProxyData,
+    observers: Sequence[TrainObserver],
+    *,
+    alone: bool,
+) -> None:
+    """One start: trains, and leaves a readable folder behind however it ends."""
+    folder = Folder(job.folder)
+    listening = [TensorBoardObserver(folder), *observers]
+    try:
+        with interruptible() as caught:
+            for observer in listening:
+                observer.on_start(TrainingRun(folder.location), data)
+            fit(plan.config, job, data, listening, lambda: next(iter(caught), None), alone=alone)
+        _finish(folder)
+    except RunInterruptedError as error:
+        _leave(folder, End(status="interrupted", message=str(error)))
+        raise
+    except UsageError as error:
+        if folder.child(CHECKPOINTS).exists():
+            _leave(folder, End(status="failed", message=told(error)))
+        else:  # nothing is changed by a mistake that only a worker could notice
+            folder.delete()
+        raise
+    except Exception as error:
+        _leave(folder, End(status="failed", message=told(error)))
+        raise
+
+
+def _finish(folder: Folder) -> None:
+    try:
+        write_history(folder, TrainingRun(folder.location).checkpoints.history())
+        _end(folder, End(status="finished"))
+    except StorageError as error:
+        raise RunError(f"the training is finished but not its folder: {error}") from error
+
+
+def _leave(folder: Folder, end: End) -> None:
+    """As far as the storage still allows; what stopped the training matters more than this."""
+    with suppress(AutoshrinkError):
+        _end(folder, end)
+
+
+def _end(folder: Folder, end: End) -> None:
+    TrainFile.read(folder).model_copy(update={"end": end}).write(folder)
