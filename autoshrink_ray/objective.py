@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autoshrink_ray.errors import ConfigError, choices
@@ -75,3 +75,22 @@ def objective(name: str, cost_weight: float | None = None) -> Objective:
         raise ConfigError(f"unknown objective {name!r}; choose one of {choices(OBJECTIVES)}")
     found = OBJECTIVES[name]
     return found if cost_weight is None else replace(found, cost_weight=cost_weight)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Positions of the points that no other point beats, the cheapest first.
+
+    A point beats another one if it is not worse in quality or cost, and better in one of them.
+    Equal points do not beat each other. A point that is not finite is never on the front.
+
+    Args:
+        points: Quality, more is better, and cost, less is better.
+    """
+    finite = [place for place, point in enumerate(points) if all(map(math.isfinite, point))]
+    cheapest = sorted(finite, key=lambda place: (points[place][1], -points[place][0]))
+    front: list[int] = []
+    for place in cheapest:
+        last = points[front[-1]] if front else (-math.inf, math.inf)
+        if points[place][0] > last[0] or points[place] == last:
+            front.append(place)
+    return front

@@ -1,0 +1,1 @@
+"""Macro settings and recipes of a network, tuned with Optuna on Ray Tune."""

@@ -1,0 +1,74 @@
+"""Samplers and schedulers of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import TrialState
+from ray.tune.experiment import Trial
+from ray.tune.result import TRAINING_ITERATION
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+from autoshrink_ray.scheduler import last_line
+from trainables.tuning.search import StudySearch
+from trainables.tuning.trainable import QUALITY
+
+
+def tpe(startup: int) -> Callable[[int], BaseSampler]:
+    """Makes TPE samplers from seeds.
+
+    Args:
+        startup: Trials that are drawn at random first.
+    """
+    return lambda seed: TPESampler(seed=seed, n_startup_trials=startup)
+
+
+def nsga2(population: int) -> Callable[[int], BaseSampler]:
+    """Makes NSGA-II samplers from seeds.
+
+    Args:
+        population: Trials of a generation; those of the first are drawn at random.
+    """
+    return lambda seed: NSGAIISampler(seed=seed, population_size=population)
+
+
+class _TellsLosses:
+    """Part of a scheduler: the searcher hears why a worker was lost, which Tune does not tell it.
+
+    Attributes:
+        search: The searcher.
+    """
+
+    search: StudySearch
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self.search.note_loss(trial.trial_id, last_line(trial.error_file))
+
+
+class AllTheWay(_TellsLosses, FIFOScheduler):  # type: ignore[misc]
+    """Trains every trial to its end."""
+
+    def recall(self, study: optuna.Study) -> None:
+        """Nothing: no trial is compared with another one."""
+
+
+class EarlyStopping(_TellsLosses, ASHAScheduler):  # type: ignore[misc]
+    """Asynchronous successive halving (ASHA), which remembers what a study knows already."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(metric=QUALITY, **settings)
+
+    def recall(self, study: optuna.Study) -> None:
+        """Takes in the epochs of earlier trials: Tune keeps nothing of a scheduler."""
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+                continue
+            stand_in = SimpleNamespace(trial_id=f"earlier-{trial.number}")
+            self.on_trial_add(None, stand_in)
+            for epoch, value in sorted(trial.intermediate_values.items()):
+                result = {TRAINING_ITERATION: epoch, QUALITY: value}
+                self.on_trial_result(None, stand_in, result)
