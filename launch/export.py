@@ -46,7 +46,8 @@ def export(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="Largest difference of an output that is allowed. (default 0.0001)",
+            help="Largest difference that is allowed, as a share of the largest output or of 1. "
+            "(default 0.0001)",
             min=0,
             show_default=False,
         ),

@@ -52,7 +52,7 @@ def tune(arguments: str) -> Result:
 def test_bad_input_gives_one_message_and_exit_code_2(arguments: str, message: str) -> None:
     Path("runs/taken").mkdir(parents=True)
     Path("runs/taken/run.yaml").touch()
-    done = tune(f"network.json {arguments} --set warmup_epochs=0 --epochs 1 --set batch_size=16")
+    done = tune(f"network.json {arguments} --set warmup_epochs=0 --epochs 2 --set batch_size=16")
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.output

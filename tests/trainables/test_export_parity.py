@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoshrink_ray import register_space
 from autoshrink_ray.errors import ConfigError, DataError, RunError
@@ -48,6 +50,26 @@ def test_differences_up_to_the_tolerance_pass_and_are_told() -> None:
     network = image_network()
     parity = check(network, off_by(unit_of(network), 0.25), tolerance=0.3)
     assert parity.largest_difference == pytest.approx(0.25)
+
+
+def test_large_outputs_may_differ_in_proportion() -> None:
+    network = image_network()
+    own = unit_of(network)
+    large = dataclasses.replace(own, module=_Times(own.module, 1e6))
+    calls = sequences(network, real_inputs(network))
+    parity = check_parity(large, off_by(large, 1.0), calls, 1e-3, "test")
+    assert parity.largest_output > 1e4
+    with pytest.raises(RunError, match=r"allowed is .* \(tolerance 1e-07, largest output"):
+        check_parity(large, off_by(large, 1.0), calls, 1e-7, "test")
+
+
+class _Times(nn.Module):
+    def __init__(self, module: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.module, self.factor = module, factor
+
+    def forward(self, images: Tensor) -> Any:
+        return self.module(images) * self.factor
 
 
 def test_other_predictions_are_told() -> None:

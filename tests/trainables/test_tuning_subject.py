@@ -182,7 +182,7 @@ def test_a_configuration_that_cannot_be_is_refused(
     ("changes", "message"),
     [
         ({"ranges": {}}, "there is nothing to vary"),
-        ({"grace_epochs": 2}, "grace_epochs is at most the trials' 1 epochs, got 2"),
+        ({"grace_epochs": 3}, "grace_epochs is at most the trials' 2 epochs, got 3"),
         ({"recipe": "ptb"}, "recipe 'ptb' is for text networks"),
         ({"settings": {"colour": 1}}, "unknown recipe setting colour"),
     ],
@@ -210,7 +210,7 @@ def test_identity_is_what_can_change_a_number(tmp_path: Path) -> None:
     ]
     others: list[dict[str, Any]] = [
         {"seed": 1},
-        {"settings": {"epochs": 2}},
+        {"settings": {"epochs": 3}},
         {"settings": {"l2": 0.0}},
         {"cpus_per_trial": 2},
         {"gpus_per_trial": 1},

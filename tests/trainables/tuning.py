@@ -12,7 +12,7 @@ from search_spaces.zoo import CELLS
 from trainables.tuning.config import TuningConfig
 
 SETTINGS = {
-    "epochs": 1,
+    "epochs": 2,
     "warmup_epochs": 0,
     "batch_size": 16,
     "train_per_class": 4,
@@ -36,7 +36,7 @@ def text_network(**macro: Any) -> NetworkFile:
 
 
 def small_config(tmp_path: Path, **changes: Any) -> TuningConfig:
-    """Three trials of one epoch each, two settings varied; a setting that is None is left out."""
+    """Three trials of two epochs each, two settings varied; a setting that is None is left out."""
     settings = {**SETTINGS, **changes.pop("settings", {})}
     return TuningConfig.of(
         {

@@ -39,7 +39,8 @@ class Parity(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         inputs: Real images, or words in a row times rows side by side.
         batch_sizes: Batch sizes that were run.
         largest_difference: Largest absolute difference of any output.
-        tolerance: What was allowed.
+        largest_output: Largest absolute output of the torch network.
+        tolerance: What was allowed, as a share of the largest output or of 1.
         same_predictions: Whether the largest output is at the same place for every input.
     """
 
@@ -47,6 +48,7 @@ class Parity(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     inputs: int
     batch_sizes: tuple[int, ...]
     largest_difference: float
+    largest_output: float
     tolerance: float
     same_predictions: bool
 

@@ -73,7 +73,7 @@ def export(
             words, int64 (T, B), B > 2, through which the state is carried.
         format: `onnx` or `torch-export`.
         path: Path or URI of the file.
-        tolerance: Largest absolute difference of an output that is allowed.
+        tolerance: Largest difference of an output that is allowed; see `check_parity`.
 
     Raises:
         ConfigError: If there is no such format, or it cannot hold the network.

@@ -23,7 +23,7 @@ class ImageRecipe(Recipe):
     """How an image network is trained in full; the defaults are the paper's for ImageNet.
 
     Attributes:
-        epochs: Epochs of the training.
+        epochs: Epochs of the training; at least 2, since the last one has learning rate 0.
         batch_size: Images of a step, all processes together.
         valid_batch_size: Images of a validation step in one process.
         optimiser: `rmsprop_tf`: RMSProp as TensorFlow has it, decay 0.9, momentum 0.9, epsilon 1
@@ -97,6 +97,10 @@ class ImageRecipe(Recipe):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> ImageRecipe:
+        if self.epochs < 2:
+            raise ValueError(
+                f"epochs is at least 2, since the last one has learning rate 0, got {self.epochs}"
+            )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is less than epochs, got {self.warmup_epochs} and {self.epochs}"
