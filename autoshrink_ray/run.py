@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from autoshrink_ray.ledger import End, Ledger, next_attempt, read_ledger
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.results import Run, write_results
 from autoshrink_ray.runfile import RunFile, versions
-from autoshrink_ray.storage import Folder, join
+from autoshrink_ray.storage import Folder, is_temporary, join
 
 
 class RunObserver(Observer):
@@ -67,6 +67,8 @@ def run_search(
         require_same(name, RunFile.read(folder).identity, identity)
         if _says_finished(folder):
             return Run(folder.location)
+    else:
+        require_free(name, folder)
     with executor(plan.config.executor).ready(plan, data) as work_off:
         if not RunFile.exists(folder):
             _create(folder, name, plan, identity, data)
@@ -92,6 +94,22 @@ def _create(
         data_summary=data.summary,
         versions=versions(),
     ).write(folder)
+
+
+def require_free(name: str, folder: Folder, ours: Collection[str] = ()) -> None:
+    """Checks that a new run takes no folder that holds something else.
+
+    Args:
+        name: The run's name.
+        folder: Its folder.
+        ours: Files that may be there: what a start leaves that dies before it has begun.
+
+    Raises:
+        ConfigError: If there is anything else.
+    """
+    others = [file for file in folder.files() if file not in ours and not is_temporary(file)]
+    if others or folder.folders():
+        raise ConfigError(f"the name {name!r} belongs to something else: choose another --name")
 
 
 def require_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -19,6 +19,15 @@ _OBJECT_STORES = {"s3", "gcs", "abfs"}
 """Filesystems whose objects appear whole when their stream is closed; they know no rename."""
 
 
+_TEMPORARY = ".tmp"
+"""How the names of unfinished files end."""
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is what a process left that was killed while it wrote."""
+    return name.endswith(_TEMPORARY)
+
+
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """Filesystem and path of a local path or a URI.
 
@@ -103,7 +112,7 @@ class Folder:
             raise StorageError(f"cannot write {target}: {error}") from error
 
     def _write_and_rename(self, target: str, content: bytes) -> None:
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        temporary = f"{target}.{uuid.uuid4().hex}{_TEMPORARY}"
         self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
         try:
             self._put(temporary, content)

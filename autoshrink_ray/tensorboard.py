@@ -40,6 +40,7 @@ class ScalarWriter:
         self._name = f"events.out.tfevents.{unique}"
         self._step: int | None = None
         self._content = io.BytesIO()
+        self._intact = 0
         self._pending = [Event(wall_time=now, file_version="brain.Event:2")]
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -78,6 +79,8 @@ class ScalarWriter:
         try:
             self._folder.filesystem.create_dir(self._folder.path, recursive=True)
             with open(f"{self._folder.path}/{self._name}", "ab") as file:  # noqa: PTH123
+                file.truncate(self._intact)  # without a part that a full disk has left
                 file.write(added)
+            self._intact += len(added)
         except OSError as error:
             raise StorageError(f"cannot write {self._folder.path}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,7 +80,8 @@ def evaluate(
 
     trained = trained_at(network, weights, storage, plugins or ())
     changes = data_changes(network, trained, data, data_dir, max_bad_fraction)
-    found = evaluate_network(trained, split, batch_size=batch_size, **changes)
+    note = partial(typer.echo, err=True)
+    found = evaluate_network(trained, split, batch_size=batch_size, note=note, **changes)
     if as_json:
         typer.echo(json.dumps(_as_dict(trained, found), indent=2))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,7 @@ def evaluate(
     *,
     batch_size: int | None = None,
     gpu: bool = True,
+    note: Callable[[str], None] = lambda text: None,
     **changes: Any,
 ) -> Evaluation:
     """Evaluates a trained network.
@@ -130,6 +131,7 @@ def evaluate(
         batch_size: Images at a time, or columns in which a text is read side by side; None for
             the recipe's.
         gpu: Whether a GPU is used where there is one.
+        note: Told of images that are passed over since they are damaged.
         **changes: Fields of `TrainConfig` that override the training's, such as `data`.
 
     Raises:
@@ -150,7 +152,7 @@ def evaluate(
     compute = Compute.available(
         threads=torch.get_num_threads(), gpu=gpu, deterministic=plan.recipe.deterministic
     )
-    setup = Setup(trained.network, plan.recipe, data, compute)
+    setup = Setup(trained.network, plan.recipe, data, compute, note=note)
     metrics = plan.task.evaluate(module.to(compute.device), data, split, trained.card.inputs, setup)
     return Evaluation(split, _examples(data, split), metrics, data.summary, compute.name)
 

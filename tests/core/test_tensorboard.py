@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,23 @@ def test_what_could_not_be_written_is_written_later(
     writer.add(2, {"loss": 2.0})
     writer.flush()
     assert shown(tmp_path / "logs") == [(1, 1.0), (2, 2.0)]
+
+
+def test_what_a_full_disk_cut_off_is_written_again(small_disk: Path) -> None:
+    writer = ScalarWriter(local(small_disk / "logs"))
+    writer.add(1, {"loss": 1.0})
+    writer.flush()
+    ballast = small_disk / "ballast"
+    with suppress(OSError):
+        ballast.write_bytes(bytes(1 << 20))
+    writer.add(2, {str(number): 0.5 for number in range(1000)})
+    with pytest.raises(StorageError, match="No space left"):
+        writer.flush()
+    ballast.unlink()
+    writer.add(3, {"loss": 3.0})
+    writer.flush()
+    assert shown(small_disk / "logs") == [(1, 1.0), (3, 3.0)]
+    assert len(shown(small_disk / "logs", "999")) == 1
 
 
 def test_no_torch_is_needed() -> None:

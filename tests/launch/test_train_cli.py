@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from autoshrink_ray.storage import Folder
 from launch.cli import app
 from launch.epochs import EpochProgress
+from search_spaces.zoo import CELLS
 from tests.ray.training import same, weights_of, without_ray
 from tests.trainables.final.image_support import network_file
 from tests.trainables.final.test_folder import train_file
@@ -45,6 +46,9 @@ BAD = [
     ("net.json --seed -1", "seed: Input should be greater than or equal to 0, got -1"),
     ("net.json --workers 0", "workers: Input should be greater than or equal to 1, got 0"),
     ("net.json --workers 2 --gpus-per-worker 0.5", "gpus_per_worker is 0 or 1 for several workers"),
+    ("net.json --workers 2 --batch-size 15", "batch_size is a multiple of the number of workers"),
+    ("text.json --loader-workers 1", "loader_workers prepare images, got 1 for a network of the"),
+    ("net.json --name used", "the name 'used' belongs to something else"),
     ("net.json --gpus-per-worker 2", "gpus_per_worker: Input should be less than or equal to 1"),
     ("net.json --checkpoint-every 0", "checkpoint_every: Input should be"),
     ("net.json --name a/b", "name: String should match pattern"),
@@ -60,6 +64,10 @@ BAD = [
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.json").write_bytes(DIGITS.to_json())
+    (tmp_path / "text.json").write_bytes(CELLS["shrink-rnn"].network.to_json())
+    (tmp_path / "runs" / "used").mkdir(parents=True)
+    (tmp_path / "runs" / "used" / "network.json").write_text("of somebody")
+    (tmp_path / "runs" / "used" / "tune.yaml").write_text("another study")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "cell.json").write_text('{"nodes": 2}')
     monkeypatch.chdir(tmp_path)
@@ -75,7 +83,8 @@ def test_bad_input_gives_one_message_and_exit_code_2(
     done = CliRunner().invoke(app, ["train", *arguments.split()], env={"COLUMNS": "200"})
     assert message in " ".join(done.stderr.split())
     assert done.exit_code == 2
-    assert not Folder(str(place / "runs")).folders()
+    assert Folder(str(place / "runs")).folders() == ["used"]
+    assert len(list(Folder(str(place / "runs" / "used")).files())) == 2
 
 
 RECORD = {"epoch": 2, "attempt": 0, "seconds": 1.5, "loss": 0.5, "accuracy": 0.75, "other": 1e-5}

@@ -213,7 +213,7 @@ def test_a_name_in_use_with_another_training_is_refused(
 def test_the_name_of_a_search_is_refused(pair: TrainingRun) -> None:
     storage = Folder(str(pair.file.config["storage"]))
     storage.write("searched/run.yaml", b"")
-    with pytest.raises(ConfigError, match="belongs to a search"):
+    with pytest.raises(ConfigError, match="belongs to something else"):
         again(pair, name="searched")
 
 

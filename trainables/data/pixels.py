@@ -6,7 +6,7 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from autoshrink_ray.errors import DataError
 from trainables.data.sets import Pixels
@@ -44,6 +44,8 @@ def decode(content: bytes, place: str) -> Pixels:
             if image.mode in _DEEP_MODES or image.mode.startswith("I;"):
                 raise DataError(f"{place}: an image has 8 bits a channel, got mode {image.mode}")
             return as_pixels(_flat(image))
+    except UnidentifiedImageError as error:  # its text names an object in memory
+        raise DataError(f"{place} is not a readable image: no known format") from error
     except _DAMAGE as error:
         raise DataError(f"{place} is not a readable image: {error}") from error
 

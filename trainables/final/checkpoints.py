@@ -98,7 +98,8 @@ class Checkpoints:
                 checkpoint's.
 
         Raises:
-            StorageError: If it cannot be written; all earlier ones are then still there.
+            StorageError: If it cannot be written; all earlier ones are then still there, but for
+                one of the same epoch from before the training was put back.
         """
         last = history[-1]
         epoch = int(last["epoch"])
@@ -198,18 +199,14 @@ class Checkpoints:
 
     def _delete_old(self, newest: Manifest) -> None:
         """Deletes superseded checkpoints; one that cannot be deleted is only in the way."""
-        manifests = list(self._manifests())
-        by_age = sorted(manifests, key=lambda manifest: manifest.age)
-        kept = {manifest.epoch for manifest in by_age[-_RECENT:]}
-        kept |= {min(manifests, key=self._rank).epoch, newest.epoch}
-        for manifest in manifests:
-            if manifest.epoch not in kept:
-                self._remove(manifest.epoch)
-
-    def _remove(self, epoch: int) -> None:
         try:
-            self._folder.remove(_manifest(epoch))  # first: without it the tensors do not count
-            self._folder.remove(_tensors(epoch))
+            manifests = [*self._manifests(), newest]
+            by_age = sorted({manifest.age: manifest for manifest in manifests}.items())
+            kept = {manifest.epoch for _, manifest in by_age[-_RECENT:]}
+            kept |= {min(manifests, key=self._rank).epoch, newest.epoch}
+            for epoch in sorted({manifest.epoch for manifest in manifests} - kept):
+                self._folder.remove(_manifest(epoch))  # first: without it the tensors do not count
+                self._folder.remove(_tensors(epoch))
         except StorageError as error:
             self._warn(str(error))
 

@@ -115,6 +115,12 @@ class TrainPlan:
         task = full_task(network.task)
         name = config.recipe or network.recipe
         chosen = recipe(task.Recipe, name, config.settings)
+        chosen.local_batch(config.workers)  # refuses what cannot be shared out
+        if config.loader_workers and network.task != "image":
+            raise ConfigError(
+                f"loader_workers prepare images, got {config.loader_workers} for a network of the "
+                f"task {network.task!r}"
+            )
         update = {
             "recipe": name,
             "settings": chosen.model_dump(mode="json"),

@@ -7,7 +7,7 @@ so a training that goes on from a checkpoint ends where one that was never stopp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,14 @@ class World:
         return tensor
 
 
+EVER_THE_SAME_SUMS: dict[str, Any] = {"find_unused_parameters": True}
+"""Options of `DistributedDataParallel` with which a training can go on bit for bit.
+
+Otherwise it sorts its gradients anew after its first step, so that three and more processes add
+them in another order than those that started again.
+"""
+
+
 @dataclass(frozen=True)
 class State:
     """Everything that a training needs to go on, as plain data.
@@ -65,6 +73,7 @@ class Setup:
         world: All processes of the training.
         seed: Decides the first weights and everything random.
         loader_workers: Processes that read and prepare images for this one; 0 for none.
+        note: Takes what a user should know, such as images that are damaged.
     """
 
     network: NetworkFile
@@ -74,6 +83,7 @@ class Setup:
     world: World = field(default_factory=World)
     seed: int = 0
     loader_workers: int = 0
+    note: Callable[[str], None] = lambda text: None
 
 
 class Training(Protocol):

@@ -60,5 +60,6 @@ def scores(
             parts = (losses, first, among, torch.ones_like(losses))
             totals += torch.stack([(part * batch.weights).sum() for part in parts])
     loss, right, right_among, images = world.sum(totals).tolist()
+    images = max(1, images)  # none, if all of them are damaged
     means = {"loss": loss / images, "accuracy": right / images}
     return means | ({"top5_accuracy": right_among / images} if classes > _TOP else {})

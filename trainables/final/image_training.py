@@ -16,11 +16,11 @@ from autoshrink_ray.files import explain
 from autoshrink_ray.seeds import derive_seed
 from search_spaces.build import build
 from trainables.final.averages import WeightAverage
-from trainables.final.contracts import Setup, State
+from trainables.final.contracts import EVER_THE_SAME_SUMS, Setup, State
 from trainables.final.image_recipe import ImageRecipe
 from trainables.final.image_scores import computes_in_bfloat16, scores
 from trainables.final.inputs.feeding import Feed, Prepared
-from trainables.final.inputs.orders import batched, local_batch, training_orders
+from trainables.final.inputs.orders import batched, training_orders
 from trainables.final.inputs.sources import ImageData
 from trainables.final.inputs.transforms import training_transform
 from trainables.final.optimisers import optimiser, optimiser_tensors, restore_optimiser
@@ -56,7 +56,7 @@ class ImageTraining:
     def __init__(self, setup: Setup, inputs: Mapping[str, Any]) -> None:
         recipe: ImageRecipe = setup.recipe
         data: ImageData = setup.data
-        local_batch(recipe, setup.world)  # refuses what cannot be shared out
+        recipe.local_batch(setup.world.size)  # refuses what cannot be shared out
         self._setup, self._recipe, self._data = setup, recipe, data
         self._compute, self._world = setup.compute, setup.world
         size = (data.shape.height, data.shape.width)
@@ -156,6 +156,7 @@ class ImageTraining:
             network,
             device_ids=[device] if device.type == "cuda" else None,
             broadcast_buffers=False,  # once an epoch is enough, see _share_buffers
+            **EVER_THE_SAME_SUMS,
         )
 
     def _train_epoch(self, epoch: int, attempt: int) -> tuple[float, int]:

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from autoshrink_ray.errors import ConfigError, FileFormatError
+from autoshrink_ray.errors import FileFormatError
 from autoshrink_ray.files import explain
 from autoshrink_ray.records import Natural
 from autoshrink_ray.seeds import derive_seed
 from search_spaces.build import build
 from search_spaces.network import NetworkFile
 from trainables.batches import segments, text_columns
-from trainables.final.contracts import Setup, State, World
+from trainables.final.contracts import EVER_THE_SAME_SUMS, Setup, State, World
 from trainables.final.text_recipe import TextRecipe
 from trainables.final.weights import load_weights
 from trainables.measure import require_finite
@@ -103,7 +103,7 @@ class TextTraining:
 
     def __init__(self, setup: Setup) -> None:
         recipe: TextRecipe = setup.recipe
-        _check_shares(recipe.batch_size, setup.world)
+        recipe.local_batch(setup.world.size)  # refuses what cannot be shared out
         self._recipe, self._compute, self._world = recipe, setup.compute, setup.world
         self._seed = setup.seed
         device = self._compute.device
@@ -198,7 +198,9 @@ class TextTraining:
             return objective
         device = self._compute.device
         return DistributedDataParallel(
-            objective, device_ids=[device] if device.type == "cuda" else None
+            objective,
+            device_ids=[device] if device.type == "cuda" else None,
+            **EVER_THE_SAME_SUMS,
         )
 
     def _start_averaging(self) -> None:
@@ -251,14 +253,6 @@ class TextTraining:
     def _sum(self, loss: Tensor, place: str) -> float:
         """Sum over the processes, so that all of them see that one diverged."""
         return require_finite(self._world.sum(loss.clone()).item(), place)
-
-
-def _check_shares(columns: int, world: World) -> None:
-    if columns % world.size:
-        raise ConfigError(
-            f"batch_size is a multiple of the number of workers, so that each has as many columns "
-            f"of the text: got {columns} and {world.size}"
-        )
 
 
 def _share(columns: Tensor, world: World) -> Tensor:

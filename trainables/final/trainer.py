@@ -27,18 +27,18 @@ from autoshrink_ray.errors import (
     StorageError,
     UsageError,
 )
-from autoshrink_ray.files import RUN, TRAIN, digest
+from autoshrink_ray.files import TRAIN, digest
 from autoshrink_ray.ledger import End
-from autoshrink_ray.run import fresh_name, interruptible, require_same, told
+from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same, told
 from autoshrink_ray.runfile import versions
-from autoshrink_ray.storage import Folder, join
+from autoshrink_ray.storage import Folder, is_temporary, join
 from search_spaces.network import NetworkFile
 from trainables.final.config import TrainConfig, TrainPlan
 from trainables.final.events import TensorBoardObserver
 from trainables.final.fit import fit
 from trainables.final.folder import (
-    CHECKPOINTS,
     NETWORK,
+    WEIGHTS,
     TrainFile,
     TrainingRun,
     write_history,
@@ -84,8 +84,14 @@ def train(
         require_workers(plan.config)
         if _is_streamed(data):
             require_reader(plan.config)
+        is_new = not TrainFile.exists(folder)
         job = _job(folder, _opened(folder, name, plan, identity, data), plan)
-        _drive(plan, job, data, observers, alone=own)
+        try:
+            _drive(plan, job, data, observers, alone=own)
+        except UsageError:
+            if is_new:  # nothing is left of a mistake that only a worker could notice
+                folder.delete()
+            raise
     return TrainingRun(folder.location)
 
 
@@ -131,13 +137,13 @@ def _is_streamed(data: ProxyData) -> bool:
 
 def _is_finished(folder: Folder, name: str, identity: dict[str, Any]) -> bool:
     """Whether there is nothing to do; refuses a name that belongs to something else."""
-    if folder.exists(RUN):
-        raise ConfigError(f"the name {name!r} belongs to a search: choose another --name")
     if not TrainFile.exists(folder):
+        require_free(name, folder, ours={NETWORK})
         return False
     file = TrainFile.read(folder)
     require_same(name, file.identity, identity)
-    return file.end is not None and file.end.status == "finished"
+    finished = file.end is not None and file.end.status == "finished"
+    return finished and folder.exists(WEIGHTS)
 
 
 def _opened(
@@ -146,6 +152,8 @@ def _opened(
     """The training's file in storage, as one that goes on."""
     if TrainFile.exists(folder):
         file = TrainFile.read(folder).model_copy(update={"end": None})
+        for left in filter(is_temporary, folder.files()):
+            folder.remove(left)
     else:
         folder.write(NETWORK, plan.network.to_json())
         file = TrainFile(
@@ -207,12 +215,6 @@ def _drive(
         _finish(folder)
     except RunInterruptedError as error:
         _leave(folder, End(status="interrupted", message=str(error)))
-        raise
-    except UsageError as error:
-        if folder.child(CHECKPOINTS).exists():
-            _leave(folder, End(status="failed", message=told(error)))
-        else:  # nothing is changed by a mistake that only a worker could notice
-            folder.delete()
         raise
     except Exception as error:
         _leave(folder, End(status="failed", message=told(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,11 +83,11 @@ def work(config: dict[str, Any]) -> None:
     job: Job = config["job"]
     folder = Folder(job.folder)
     _require_seen(folder, job.sha256)
-    setup, task = _setup(job, ray.get(config["data"]))
     reporter = _Reporter(config["reports"])
+    setup, task = _setup(job, ray.get(config["data"]), reporter.note)
     checkpoints = Checkpoints(folder.child(CHECKPOINTS), task.quality, reporter.note)
     if setup.world.rank == 0:
-        checkpoints.tidy()
+        _tidy(checkpoints)
 
     def begin() -> Training:
         return task.training(setup)
@@ -99,7 +100,14 @@ def work(config: dict[str, Any]) -> None:
         _release(folder, released, task.inputs(setup.recipe, setup.data), job, setup)
 
 
-def _setup(job: Job, data: Any) -> tuple[Setup, FullTask]:
+def _tidy(checkpoints: Checkpoints) -> None:
+    try:
+        checkpoints.tidy()
+    except StorageError as error:
+        raise RunError(f"cannot read the checkpoints: {error}") from error
+
+
+def _setup(job: Job, data: Any, note: Callable[[str], None]) -> tuple[Setup, FullTask]:
     for module in job.plugins:
         plugins.load_plugin(module)
     network = NetworkFile.from_json(job.network, "the network")
@@ -112,7 +120,8 @@ def _setup(job: Job, data: Any) -> tuple[Setup, FullTask]:
         compute = replace(compute, device=ray.train.torch.get_device())
     context = ray.train.get_context()
     world = World(context.get_world_rank(), context.get_world_size())
-    return Setup(network, recipe, data, compute, world, job.seed, job.loader_workers), task
+    made_from = Setup(network, recipe, data, compute, world, job.seed, job.loader_workers, note)
+    return made_from, task
 
 
 def _require_seen(folder: Folder, sha256: str) -> None:

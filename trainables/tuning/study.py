@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial
 
 from autoshrink_ray.cluster import connection, require_fitting_node
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.errors import AutoshrinkError, ConfigError, RunError, RunInterruptedError
+from autoshrink_ray.errors import AutoshrinkError, RunError, RunInterruptedError
 from autoshrink_ray.files import digest
-from autoshrink_ray.run import fresh_name, interruptible, require_same
+from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same
 from autoshrink_ray.storage import Folder, join
 from search_spaces.network import NetworkFile
 from trainables.tuning import record
@@ -98,9 +98,7 @@ def _is_there(folder: Folder, name: str, identity: dict[str, Any]) -> bool:
     if folder.exists(record.STUDY):
         require_same(name, StudyFile.read(folder).identity, identity)
         return True
-    others = set(folder.files()) - {JOURNAL, f"{JOURNAL}.lock", LOCK}
-    if others or folder.folders():
-        raise ConfigError(f"the name {name!r} belongs to something else: choose another --name")
+    require_free(name, folder, ours={JOURNAL, f"{JOURNAL}.lock", LOCK})
     return False
 
 

@@ -1,4 +1,4 @@
-"""Two real processes that train one network together."""
+"""Real processes that train one network together."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from trainables.final.contracts import World
 Work = Callable[[World, Path], None]
 
 
-def in_two_processes(work: Work, folder: Path) -> None:
-    """Runs `work(world, folder)`, a function of a module, in two processes that can talk."""
-    torch.multiprocessing.spawn(_one, (work, folder), nprocs=2)
+def in_processes(work: Work, folder: Path, number: int = 2) -> None:
+    """Runs `work(world, folder)`, a function of a module, in processes that can talk."""
+    torch.multiprocessing.spawn(_one, (work, folder, number), nprocs=number)
 
 
-def _one(rank: int, work: Work, folder: Path) -> None:
+def _one(rank: int, work: Work, folder: Path, number: int) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-    work(World(rank, 2), folder)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=number)
+    work(World(rank, number), folder)
     dist.barrier()
     # Not by the usual way out: Gloo's threads abort a process that ends while they still run.
     os._exit(0)

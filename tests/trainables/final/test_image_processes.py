@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from autoshrink_ray.errors import ConfigError
 from search_spaces.build import build
 from tests.trainables.final.image_support import identical, image_data, setup, training
-from tests.trainables.final.processes import in_two_processes
+from tests.trainables.final.processes import in_processes
 from tests.trainables.support import image_set
 from trainables.final.contracts import State, World
 from trainables.final.image import IMAGE_TASK
@@ -74,7 +74,7 @@ def work(world: World, folder: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What both processes left."""
     place = tmp_path_factory.mktemp("processes")
-    in_two_processes(work, place)
+    in_processes(work, place)
     return place
 
 
@@ -105,6 +105,23 @@ def test_two_processes_train_about_as_one_does(folder: Path) -> None:
 
 def test_what_diverges_in_one_diverges_in_both(folder: Path) -> None:
     assert seen_by_both(folder)["diverged"] == "diverged in epoch 1: training loss nan"
+
+
+def of_three(world: World, folder: Path) -> None:
+    """Three that go on after an epoch, beside three that were not interrupted."""
+    data = image_data(image_set(train=24, valid=21, size=6))
+    settings = SETTINGS | {"batch_size": 12}
+    first, second = (training(data=data, world=world, **settings) for _ in range(2))
+    first.run_epoch(0)
+    second.restore(first.state())
+    for each in (first, second):
+        each.run_epoch(0)
+    assert identical(first.weights(), second.weights())
+
+
+def test_three_processes_go_on_with_the_same_bits(tmp_path: Path) -> None:
+    """Of three, it matters in which order they add."""
+    in_processes(of_three, tmp_path, 3)
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:

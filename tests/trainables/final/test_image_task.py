@@ -141,11 +141,16 @@ def test_damaged_images_do_not_count(kind: str, stream: bool | None, with_bad_on
         evaluated(Fixed(2), replace(setup(data=data), recipe=recipe))
 
 
-def test_a_training_passes_over_damaged_images_and_counts_them(with_bad_ones: Path) -> None:
+def test_a_training_passes_over_damaged_images_counts_and_names_them(with_bad_ones: Path) -> None:
     recipe, data = data_of("imagefolder", with_bad_ones, max_bad_fraction=0.1)
-    made_from = replace(setup(network_file(classes=2), data), recipe=recipe)
-    metrics = IMAGE_TASK.training(made_from).run_epoch(0)
-    assert metrics["bad_images"] == 2
+    notes: list[str] = []
+    made_from = setup(network_file(classes=2), data)
+    made_from = replace(made_from, recipe=recipe, note=notes.append)
+    training = IMAGE_TASK.training(made_from)
+    assert training.run_epoch(0)["bad_images"] == 2
+    training.run_epoch(0)
+    assert [note.count("is not a readable image") for note in notes] == [1, 1]  # named once each
+    assert "b/2.png is not a readable image" in " ".join(notes)
     clean = setup(network_file(classes=2), image_data(counted(8, size=6), network_file(classes=2)))
     assert "bad_images" not in IMAGE_TASK.training(clean).run_epoch(0)
     recipe, data = data_of("imagefolder", with_bad_ones)

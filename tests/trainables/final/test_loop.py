@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoshrink_ray.errors import RunError
 from autoshrink_ray.storage import Folder
-from tests.trainables.final.processes import in_two_processes
+from tests.trainables.final.processes import in_processes
 from tests.trainables.final.regression import Death, Notes, Regression, die
 from trainables.final.checkpoints import Checkpoints
 from trainables.final.contracts import World
@@ -191,7 +191,7 @@ def together(world: World, folder: Path) -> None:
 
 
 def test_all_processes_are_put_back_and_go_on_alike(tmp_path: Path) -> None:
-    in_two_processes(together, tmp_path)
+    in_processes(together, tmp_path)
     expected = run(tmp_path / "alone", rules=Rules(rollbacks=2, release="best"), **DIVERGES)
     for name in ("whole", "cut"):
         first, second = (load_file(tmp_path / f"{name}-{rank}.safetensors") for rank in (0, 1))

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from search_spaces.build import build
-from tests.trainables.final.processes import in_two_processes
+from tests.trainables.final.processes import in_processes
 from tests.trainables.final.text_support import DROPOUTS, TEXT, identical, network_file, setup
 from trainables.final.contracts import State, World
 from trainables.final.text import TEXT_TASK
@@ -77,7 +77,7 @@ def work(world: World, folder: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What both processes left."""
     place = tmp_path_factory.mktemp("processes")
-    in_two_processes(work, place)
+    in_processes(work, place)
     return place
 
 

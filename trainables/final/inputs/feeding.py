@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,10 +15,8 @@ from trainables.final.inputs.orders import Order
 from trainables.final.inputs.sources import ImageData
 from trainables.final.inputs.transforms import Centre, Transform, normalised
 
-_NAMED = 3
-"""Damaged images that the log names."""
-
-_logger = logging.getLogger(__name__)
+_NAMED = 10
+"""Damaged images of a pass that are named."""
 
 
 class Prepared(NamedTuple):
@@ -54,6 +51,8 @@ class Feed:
         self.device, self.mean, self.std = device, inputs["mean"], inputs["std"]
         self._data: ImageData = setup.data
         self._max_bad_fraction: float = setup.recipe.max_bad_fraction
+        self._note = setup.note
+        self._named: set[str] = set()
         self._loader = Loader(
             self._data,
             augmentation or plain,
@@ -67,6 +66,14 @@ class Feed:
         source = self._data.source(split)
         bad = BadImages(source.place, len(source), self._max_bad_fraction)
         return Pass(self, bad, orders)
+
+    def name(self, errors: Iterable[str]) -> None:
+        """Tells of damaged images, of each once."""
+        new = [error for error in dict.fromkeys(errors) if error not in self._named]
+        self._named.update(new)
+        if new:
+            more = f"; and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+            self._note(f"images that are passed over: {'; '.join(new[:_NAMED])}{more}")
 
     def batches(self, orders: Iterable[Order], bad: BadImages) -> Iterator[Prepared]:
         """The batches of `orders`; damaged images are entered into `bad`."""
@@ -107,13 +114,8 @@ class Pass:
         Raises:
             DataError: If they are more than are allowed.
         """
-        errors = self._bad.errors
-        if errors:
-            named = "; ".join(errors[:_NAMED])
-            _logger.warning(
-                "%d images cannot be decoded and are passed over: %s", len(errors), named
-            )
-        mine = torch.tensor(len(errors), device=self._feed.device)
+        self._feed.name(self._bad.errors)
+        mine = torch.tensor(len(self._bad.errors), device=self._feed.device)
         count = int(world.sum(mine).item())
         self._bad.check(count)
         return count

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from autoshrink_ray.errors import ConfigError
 from autoshrink_ray.seeds import derive_seed
 from trainables.final.contracts import World
 from trainables.final.image_recipe import ImageRecipe
@@ -35,20 +34,6 @@ def batched(split: str, items: Iterable[Item], size: int) -> Iterator[Order]:
         yield Order(split, batch)
 
 
-def local_batch(recipe: ImageRecipe, world: World) -> int:
-    """Training images that one process takes in a step.
-
-    Raises:
-        ConfigError: If the processes cannot have equally many.
-    """
-    if recipe.batch_size % world.size:
-        raise ConfigError(
-            f"batch_size is a multiple of the number of workers, so that each has as many images: "
-            f"got {recipe.batch_size} and {world.size}"
-        )
-    return recipe.batch_size // world.size
-
-
 def training_orders(
     source: Source, recipe: ImageRecipe, seed: int, epoch: int, attempt: int, world: World
 ) -> Iterator[Order]:
@@ -58,7 +43,7 @@ def training_orders(
     each epoch. Together, the processes' shares of a step are the batch that a single process
     would take (of a stream they are not; see `trainables.final.inputs.streaming`).
     """
-    size = local_batch(recipe, world)
+    size = recipe.local_batch(world.size)
     if isinstance(source, ListedSource):
         order = torch.Generator().manual_seed(derive_seed(seed, "order", epoch, attempt))
         positions = torch.randperm(len(source), generator=order).tolist()

@@ -22,6 +22,7 @@ class Recipe(Settings):
     Attributes:
         task: Kind of network that it trains: `image` or `text`.
         epochs: Epochs at most.
+        batch_size: Images, or columns of text, of a step, all processes together.
         rollbacks: How often a training that diverges goes back to its best checkpoint before it
             gives up.
         release: Whose weights are shipped: those of the `best` epoch or of the `last` one.
@@ -31,9 +32,23 @@ class Recipe(Settings):
     task: ClassVar[str]
 
     epochs: Count
+    batch_size: Count
     rollbacks: Annotated[int, Field(ge=0)] = 0
     release: Literal["best", "last"] = "last"
     deterministic: bool = True
+
+    def local_batch(self, processes: int) -> int:
+        """What one of several processes takes of a step.
+
+        Raises:
+            ConfigError: If they cannot have equally much.
+        """
+        if self.batch_size % processes:
+            raise ConfigError(
+                f"batch_size is a multiple of the number of workers, so that each has as much: "
+                f"got {self.batch_size} and {processes}"
+            )
+        return self.batch_size // processes
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
