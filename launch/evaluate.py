@@ -141,9 +141,12 @@ def data_changes(
         raise ConfigError(f"{location} is a network without data: give --data SPEC, or a training")
     given = {"data": data, "data_dir": data_dir}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, Any] = {}
     if max_bad_fraction is not None:
-        changes["settings"] = {"max_bad_fraction": max_bad_fraction}
-    return changes
+        settings["max_bad_fraction"] = max_bad_fraction
+    if data is not None and "stream" in trained.config.settings:
+        settings["stream"] = None  # it was said of other data
+    return changes | ({"settings": settings} if settings else {})
 
 
 def _things(trained: Trained) -> str:

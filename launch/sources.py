@@ -15,7 +15,7 @@ from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import FileFormatError, RunError, StorageError, choices
 from autoshrink_ray.files import CellFile
 from autoshrink_ray.results import Run
-from autoshrink_ray.storage import Folder
+from autoshrink_ray.storage import Folder, join
 from search_spaces.network import NetworkFile
 from search_spaces.zoo import CELLS
 
@@ -52,7 +52,7 @@ def network_at(location: str, plugins: Sequence[str] = ()) -> NetworkFile:
     if location in CELLS:
         return CELLS[location].network
     content = _read(location, "network", "a network file (autoshrink-ray derive writes one)")
-    if _is_cell(content):
+    if _has(content, "nodes") and not _has(content, "macro"):
         raise FileFormatError(
             f"{location} is a cell, and a network is needed: "
             f"autoshrink-ray derive {location} makes one"
@@ -84,7 +84,10 @@ def source_at(
     if run is not None:
         return _best(run)
     expected = f"a cell file or a run (runs by name are looked up in {storage!r})"
-    return CellSource(CellFile.from_json(_read(location, "cell", expected), location), {})
+    content = _read(location, "cell", expected)
+    if _has(content, "macro"):
+        raise FileFormatError(f"{location} is a network already, and a cell is needed")
+    return CellSource(CellFile.from_json(content, location), {})
 
 
 def best_cell(run: Run) -> CellFile:
@@ -140,6 +143,8 @@ def _run(location: str, storage: str) -> Run | None:
     try:
         return Run(location, storage)
     except StorageError:
+        if "/" not in location:
+            Folder(join(storage, location)).exists()  # a storage that does not answer says so
         return None
 
 
@@ -158,9 +163,9 @@ def _read(location: str, kind: str, expected: str) -> bytes:
     return file.read("")
 
 
-def _is_cell(content: bytes) -> bool:
+def _has(content: bytes, key: str) -> bool:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(data, dict) and "nodes" in data and "macro" not in data
+    return isinstance(data, dict) and key in data

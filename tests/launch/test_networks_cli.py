@@ -268,7 +268,9 @@ def test_sources_say_what_they_did_not_find(here: Path) -> None:
         FileFormatError, match=r"cell.json is a cell, and a network is needed: auto"
     ):
         network_at("cell.json")
-    with pytest.raises(FileFormatError, match=r"net.json is damaged"):
+    with pytest.raises(
+        FileFormatError, match=r"net.json is a network already, and a cell is needed"
+    ):
         source_at("net.json")
     with pytest.raises(RunError, match=r"the run 'tiny' has no decided round yet"):
         source_at("open")

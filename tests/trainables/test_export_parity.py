@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -61,6 +62,14 @@ def test_large_outputs_may_differ_in_proportion() -> None:
     assert parity.largest_output > 1e4
     with pytest.raises(RunError, match=r"allowed is .* \(tolerance 1e-07, largest output"):
         check_parity(large, off_by(large, 1.0), calls, 1e-7, "test")
+
+
+def test_an_infinite_output_is_refused() -> None:
+    network = image_network()
+    own = unit_of(network)
+    endless = dataclasses.replace(own, module=_Times(own.module, math.inf))
+    with pytest.raises(RunError, match="does not compute what the network does"):
+        check_parity(endless, own, sequences(network, real_inputs(network)), 1e-3, "test")
 
 
 class _Times(nn.Module):

@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from autoshrink_ray.files import parse_file
-
 CARD_SCHEMA_VERSION = 1
 
 FormatName = Literal["onnx", "torch-export"]
@@ -104,16 +102,3 @@ class Card(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def to_json(self) -> bytes:
         """The file's content."""
         return (json.dumps(self.model_dump(mode="json"), indent=2) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, content: bytes, name: str) -> Card:
-        """Reads a card.
-
-        Args:
-            content: What is in the file.
-            name: What error messages call it.
-
-        Raises:
-            FileFormatError: If it is damaged or from a newer version.
-        """
-        return parse_file(cls, content, name, CARD_SCHEMA_VERSION)

@@ -102,6 +102,8 @@ def export(
         **_origin(network, card),
         parity=parity,
     )
+    if folder.exists(name):  # it would have the new file's card for a moment, or for ever
+        folder.remove(name)
     if vocabulary is not None:
         folder.write(f"{name}{_VOCABULARY}", vocabulary)
     folder.write(f"{name}{_CARD}", written.to_json())

@@ -154,6 +154,14 @@ class FullTask(Protocol):
         """
         ...
 
+    def require_trainable(self, data: Any, recipe: Any) -> None:
+        """Checks that there is enough to train on. Runs on the driver.
+
+        Raises:
+            DataError: If the training data do not fill a step.
+        """
+        ...
+
     def inputs(self, recipe: Any, data: Any) -> dict[str, Any]:
         """What a user of the weights has to know to feed the network, as plain data.
 

@@ -43,13 +43,15 @@ class ImageFullTask:
             ConfigError: If the data cannot be streamed and should be.
             DataError: With the rule and the value, also where the data contradict the network.
         """
-        data = load_images(request, network, recipe)
+        return load_images(request, network, recipe)
+
+    def require_trainable(self, data: ImageData, recipe: ImageRecipe) -> None:
+        """Raises DataError if the training images do not fill a batch."""
         if len(data.train) < recipe.batch_size:
             raise DataError(
                 f"the training images fill at least one batch: batch_size is {recipe.batch_size}, "
                 f"got {len(data.train)} images in {data.train.place}"
             )
-        return data
 
     def inputs(self, recipe: ImageRecipe, data: ImageData) -> dict[str, Any]:
         """How images become the network's input, in this order.

@@ -52,8 +52,11 @@ class TextFullTask:
             )
         for split in self.splits:
             _columns(data, split, recipe)
-        check_length("train", data.train, "batch_size", recipe.batch_size)
         return data
+
+    def require_trainable(self, data: TextSet, recipe: TextRecipe) -> None:
+        """Raises DataError if the training text does not fill its columns."""
+        check_length("train", data.train, "batch_size", recipe.batch_size)
 
     def inputs(self, recipe: TextRecipe, data: TextSet) -> dict[str, Any]:
         """`vocabulary`: the word of each number."""

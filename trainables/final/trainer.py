@@ -74,6 +74,7 @@ def train(
     settings = merge((config or TrainConfig()).model_dump(exclude_unset=True), changes)
     plan = TrainPlan.of(network, TrainConfig.of(settings))
     data = plan.load_data()
+    plan.task.require_trainable(data, plan.recipe)
     Folder(plan.config.storage).check_writable()
     name = plan.config.name or fresh_name(network.space)
     folder = Folder(join(plan.config.storage, name))

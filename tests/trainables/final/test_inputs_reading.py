@@ -17,6 +17,7 @@ from tests.trainables.data.files import (
 )
 from tests.trainables.final.image_support import loaded, network_file
 from trainables.data import imagefolder, parquet
+from trainables.final.image import IMAGE_TASK
 from trainables.final.image_recipe import ImageRecipe
 from trainables.final.inputs import reading
 from trainables.final.inputs.sources import FolderSource, ImageData, MemorySource
@@ -172,8 +173,10 @@ def test_data_that_contradict_the_network_are_refused(
         loaded(spec, network_file(channels=1, classes=2), recipe)
     with pytest.raises(DataError, match=r"mean has one value, or one for each channel.*3, got 2"):
         loaded(spec, NETWORK, recipe.model_copy(update={"mean": (0.1, 0.2)}))
+    large = recipe.model_copy(update={"batch_size": 13})
+    data = loaded(spec, NETWORK, large)  # enough to evaluate on
     with pytest.raises(DataError, match="fill at least one batch: batch_size is 13, got 12 images"):
-        loaded(spec, NETWORK, recipe.model_copy(update={"batch_size": 13}))
+        IMAGE_TASK.require_trainable(data, large)
 
 
 def test_gray_images_contradict_a_network_of_colours_where_all_are_known() -> None:

@@ -70,8 +70,9 @@ def test_a_split_too_short_for_its_columns_is_refused(
     folder: Path, option: str, columns: int, message: str
 ) -> None:
     assert load(f"text:{folder}", **{option: columns - 1})
+    recipe = RECIPE.model_copy(update={option: columns})
     with pytest.raises(DataError, match=message):
-        load(f"text:{folder}", **{option: columns})
+        TEXT_TASK.require_trainable(load(f"text:{folder}", **{option: columns}), recipe)
 
 
 def test_word_vectors_are_refused(folder: Path) -> None:
