@@ -7,7 +7,7 @@ private part of Tune's controller.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune import PlacementGroupFactory, Stopper
 from ray.tune.experiment import Trial
@@ -157,16 +157,26 @@ class ShrinkSearcher(Searcher):  # type: ignore[misc]
         """Nothing to restore: a run resumes by replaying its ledger."""
 
 
+class Fallible(Protocol):
+    """Part of a Tune experiment that knows why it cannot go on.
+
+    Attributes:
+        failure: What ended it before its time.
+    """
+
+    failure: Exception | None
+
+
 class RunStopper(Stopper):  # type: ignore[misc]
     """Ends a Tune experiment when the run has failed or somebody asked for it.
 
     Args:
-        scheduler: Knows of failures.
+        fallible: Knows of failures.
         stop_requested: Tells whether to stop.
     """
 
-    def __init__(self, scheduler: ShrinkScheduler, stop_requested: Any) -> None:
-        self._scheduler = scheduler
+    def __init__(self, fallible: Fallible, stop_requested: Any) -> None:
+        self._fallible = fallible
         self._stop_requested = stop_requested
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,7 +187,7 @@ class RunStopper(Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self._scheduler.failure is not None or bool(self._stop_requested())
+        return self._fallible.failure is not None or bool(self._stop_requested())
 
 
 def _actor_cache(tune_controller: Any) -> Any:

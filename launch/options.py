@@ -86,5 +86,5 @@ def _change(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set takes KEY=VALUE, got {text!r}")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {key}=VALUE takes a value as in YAML, got {value!r}") from error

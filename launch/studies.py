@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -134,7 +135,7 @@ def train_command(result: TuningResult, trial: FrozenTrial) -> str:
         ("--data", config.data),
         ("--data-dir", config.data_dir),
         ("--recipe", config.recipe),
-        *(("--set", f"{k}={v}") for k, v in result.recipe_changes(trial).items()),
+        *(("--set", f"{k}={_as_yaml(v)}") for k, v in result.recipe_changes(trial).items()),
         ("--seed", config.seed),
         *result.plan.config.train_resources,
         *(("--plugin", module) for module in config.plugins),
@@ -143,6 +144,11 @@ def train_command(result: TuningResult, trial: FrozenTrial) -> str:
     for option, value in options:
         words += [option, str(value)] if value is not None else []
     return shlex.join(words)
+
+
+def _as_yaml(value: Any) -> str:
+    """As `--set` reads it; JSON is YAML."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _epochs(count: int) -> str:

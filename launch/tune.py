@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from autoshrink_ray.config import DEFAULT_STORAGE
-from autoshrink_ray.errors import AutoshrinkError, UsageError
+from autoshrink_ray.errors import AutoshrinkError, StorageError, UsageError
 from launch import options
 from launch.options import DATA, RUN, option
 from launch.sources import network_at, source_at
@@ -143,7 +143,10 @@ def tune(
 
 def _network(source: str, preset: str | None, storage: str, plugins: Sequence[str]) -> NetworkFile:
     if preset is None:
-        return network_at(source, plugins)
+        try:
+            return network_at(source, plugins)
+        except StorageError as error:
+            raise StorageError(f"{error}; a cell or a run becomes one with --preset") from error
     from search_spaces.derive import derive
 
     found = source_at(source, storage, plugins)

@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 
 from autoshrink_ray import plugins
 from autoshrink_ray.cluster import Resources, connection, quiet, require_fitting_node, slots
@@ -16,7 +18,7 @@ from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
 from autoshrink_ray.plan import Plan
-from autoshrink_ray.scheduler import RunStopper, ShrinkScheduler, ShrinkSearcher
+from autoshrink_ray.scheduler import Fallible, RunStopper, ShrinkScheduler, ShrinkSearcher
 
 _MOST_PENDING = 1000
 """Trials that wait for resources at once; more would only slow Ray's own scheduling down."""
@@ -69,11 +71,37 @@ def work_off(
     if dispatcher.finished:
         return
     scheduler = ShrinkScheduler(dispatcher, at_once, whole_device)
+    searcher = ShrinkSearcher(scheduler)
+    run_trials(trainable, searcher, scheduler, at_once, scheduler, stop_requested)
+    if scheduler.failure is not None:
+        raise scheduler.failure
+
+
+def run_trials(
+    trainable: Any,
+    searcher: Searcher,
+    scheduler: TrialScheduler,
+    at_once: int,
+    fallible: Fallible,
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Runs trials in one Tune experiment, whose own state is expendable.
+
+    A trial whose worker is lost has failed for Tune; trying again is the searcher's business.
+
+    Args:
+        trainable: Trainable class with its resources.
+        searcher: Says what is tried next, and when there is nothing left.
+        scheduler: Says which trial goes on.
+        at_once: Trials at once.
+        fallible: Part of the experiment that knows of failures; one of them ends it.
+        stop_requested: Tells whether to stop before the end.
+    """
     with quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=ShrinkSearcher(scheduler),
+                search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,
                 max_concurrent_trials=at_once,
@@ -83,14 +111,12 @@ def work_off(
             run_config=tune.RunConfig(
                 name="autoshrink_ray",
                 storage_path=scratch,
-                stop=RunStopper(scheduler, stop_requested),
+                stop=RunStopper(fallible, stop_requested),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         ).fit()
-    if scheduler.failure is not None:
-        raise scheduler.failure
 
 
 def concurrency(config: SearchConfig, own: Resources | None) -> int:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from optuna.trial import create_trial
 from typer.testing import CliRunner
 
+from autoshrink_ray.storage import Folder
 from launch.cli import app
-from tests.trainables.tuning import digits_network
+from launch.options import recipe_settings
+from launch.studies import train_command
+from tests.trainables.tuning import digits_network, small_config
+from trainables.final.image_recipe import ImageRecipe
+from trainables.final.recipes import recipe
+from trainables.tuning.plan import TuningPlan
+from trainables.tuning.results import TuningResult
+from trainables.tuning.space import Choice
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +56,23 @@ def tune(arguments: str) -> Result:
         ("--trials 2 --storage network.json", "cannot write"),
         ("--trials 2 --name taken", "the name 'taken' belongs to something else"),
         ("--trials 2 --cpus-per-trial 0", "cpus_per_trial: "),
+        ("--trials 2 --set l2=2020-13-45", "--set l2=VALUE takes a value as in YAML, got '2020"),
+        ("--trials 2 --vary recipe.l2=2020-01-01,2021-01-01", "recipe.l2: "),
+        ("--trials 2 --reduction-factor 1e200", "reduction_factor: Input should be less than"),
+        ("--trials 2 --reduction-factor 1.0000001", "reduction_factor: Input should be greater"),
+        ("--trials 2 --vary recipe.mean=[0.4],[0.5]", "recipe.mean cannot be varied: the data are"),
+        (
+            "--trials 2 --vary recipe.batch_size=8,2000",
+            "batch_size = 2000: the training images fill",
+        ),
         ("--trials 2 --plugin no.such.module", "a plug-in is an importable module"),
     ],
 )
 def test_bad_input_gives_one_message_and_exit_code_2(arguments: str, message: str) -> None:
     Path("runs/taken").mkdir(parents=True)
     Path("runs/taken/run.yaml").touch()
-    done = tune(f"network.json {arguments} --set warmup_epochs=0 --epochs 2 --set batch_size=16")
+    batch = "" if "batch_size" in arguments else "--set batch_size=16"
+    done = tune(f"network.json {arguments} --set warmup_epochs=0 --epochs 2 {batch}")
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.output
@@ -63,6 +83,31 @@ def test_a_network_that_is_not_there_is_named() -> None:
     done = tune("nothing.json --trials 2")
     assert done.exit_code == 2
     assert "no network at nothing.json" in done.stderr
+    assert "a cell or a run becomes one with --preset" in done.stderr
+
+
+def test_the_command_that_trains_the_best_network_gives_its_recipe_again(tmp_path: Path) -> None:
+    ranges = {
+        "recipe.ema_decay": {"values": [None, 0.5]},
+        "recipe.crop_area": {"values": [None, [0.5, 1.0]]},
+        "recipe.flip": {"values": [True, False]},
+        "recipe.optimiser": {"values": ["sgd", "rmsprop_tf"]},
+        "recipe.l2": {"low": 1e-7, "high": 1e-3},
+    }
+    config = small_config(tmp_path, ranges=ranges, settings={"colour_jitter": 0, "erasing": 1e-5})
+    plan = TuningPlan.of(digits_network(), config)
+    for place in (0, -1):
+        params = {
+            key: found.labels[place] if isinstance(found, Choice) else found.ends[place]
+            for key, found in plan.ranges.items()
+        }
+        distributions = {key: found.distribution for key, found in plan.ranges.items()}
+        trial = create_trial(params=params, distributions=distributions, value=0.5)
+        result = TuningResult("study", Folder("runs/study"), "journal", plan, [trial])
+        words = shlex.split(train_command(result, trial))
+        sets = [word for option, word in pairwise(words) if option == "--set"]
+        again = recipe(ImageRecipe, "digits", recipe_settings({"changes": sets}))
+        assert again == plan.subject.variant(result.settings(trial)).recipe
 
 
 def test_help_says_why_two_objectives_stop_no_trial() -> None:

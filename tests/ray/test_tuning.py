@@ -22,15 +22,15 @@ from click.testing import Result
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from typer.testing import CliRunner
 
-from autoshrink_ray.errors import ConfigError, RetriesExhaustedError, RunError, RunInterruptedError
+from autoshrink_ray.errors import ConfigError, RunInterruptedError
 from autoshrink_ray.storage import Folder
 from launch.cli import app
 from search_spaces.build import build
 from search_spaces.network import NetworkFile
-from search_spaces.zoo import CELLS
-from tests.plugins.fragile import SPACE
+from tests.ray.test_cluster import report
 from tests.trainables.tuning import RANGES, SETTINGS, digits_network, small_config
 from trainables.device import Compute
 from trainables.final.contracts import Setup
@@ -41,10 +41,9 @@ from trainables.tuning.results import TuningResult
 from trainables.tuning.space import Choice
 from trainables.tuning.storage import open_storage
 from trainables.tuning.study import run_tuning
+from trainables.tuning.tuner import concurrency
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
-
-FRAGILE = "tests.plugins.fragile"
 
 
 def optunas(folder: Path) -> list[FrozenTrial]:
@@ -177,46 +176,21 @@ def test_quality_against_macs_gives_a_front(tmp_path: Path) -> None:
     assert best.provenance["accuracy"] == max(quality for quality, _ in points.values())
 
 
-def fragile_study(tmp_path: Path, fate: str, **changes: Any) -> TuningResult:
-    """A study of networks that meet a fate, unless it is varied; none is stopped early."""
-    cell = CELLS["shrink-cnn-a"].topology
-    plain = digits_network().macro | {"folder": str(tmp_path), "fate": fate}
-    macro = SPACE.Macro.model_validate(plain)
-    base = NetworkFile.of("fragile", cell, macro, digits_network().shape, recipe="digits")
-    return run_tuning(base, small_config(tmp_path, plugins=(FRAGILE,), grace_epochs=2, **changes))
-
-
-def test_trainings_that_fail_are_failed_trials_and_the_study_goes_on(tmp_path: Path) -> None:
-    fates = {"macro.fate": {"values": ["diverges", "fills memory"]}}
-    message = r"no trial was trained to its end: diverged in epoch 1.*; no memory for this one"
-    with pytest.raises(RunError, match=message):
-        fragile_study(tmp_path, "fine", ranges=fates, trials=6)
-    table = rows(tmp_path / "runs" / "study")
-    words = {"diverges": "diverged in epoch 1", "fills memory": "no memory for this one"}
-    assert {row["macro.fate"] for row in table} == words.keys()
-    for row in table:
-        assert (row["state"], row["accuracy"]) == ("failed", None)
-        assert words[row["macro.fate"]] in row["reason"]
-    assert len(table) == 6
-
-
-def test_a_trial_that_loses_its_worker_is_tried_again(tmp_path: Path) -> None:
-    result = fragile_study(tmp_path, "dies", trials=2)
-    lost, again, other = rows(Path(result.folder.path))
-    assert len(list(tmp_path.glob("death-*"))) == 1
-    assert (lost["state"], again["state"], other["state"]) == ("failed", "complete", "complete")
-    assert (lost["again_for"], again["again_for"], other["again_for"]) == (None, 0, None)
-    assert {key: lost[key] for key in RANGES} == {key: again[key] for key in RANGES}
-    assert lost["reason"].startswith("lost: ")
-
-
-def test_a_trial_that_is_lost_too_often_stops_the_study_and_it_can_go_on(tmp_path: Path) -> None:
-    with pytest.raises(RetriesExhaustedError, match=r"lost 2 times, at last: .*no luck with"):
-        fragile_study(tmp_path, "raises", max_retries=1)
-    folder = tmp_path / "runs" / "study"
-    reasons = [row["reason"] for row in rows(folder)]
-    assert reasons == ["lost: ZeroDivisionError: no luck with this one"] * 2 + [None]
-    assert optunas(folder)[-1].state == TrialState.WAITING
+def test_nodes_that_could_be_started_count(tmp_path: Path) -> None:
+    config = small_config(tmp_path, max_concurrent=None)
+    larger = small_config(tmp_path, max_concurrent=None, cpus_per_trial=8)
+    could_start = ClusterConfig()
+    could_start.node_group_configs.add(name="cpu", max_count=2).resources.update({"CPU": 8})
+    assert concurrency(config, 100) == 4
+    report(could_start)
+    try:
+        assert (concurrency(config, 100), concurrency(config, 7)) == (4 + 2 * 8, 7)
+        assert concurrency(larger, 100) == 2
+        could_start.node_group_configs[0].max_count = -1  # as many as are wanted
+        report(could_start)
+        assert concurrency(config, 100) == 100
+    finally:
+        report(ClusterConfig())
 
 
 def test_a_trial_that_fits_on_no_node_is_refused_before_there_is_a_study(tmp_path: Path) -> None:

@@ -7,21 +7,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from autoshrink_ray.errors import RetriesExhaustedError
+from autoshrink_ray.errors import DataError, RetriesExhaustedError, RunError
 from autoshrink_ray.storage import Folder
 from search_spaces.network import NetworkFile
 from tests.trainables.tuning import SETTINGS, digits_network, small_config, text_network
 from trainables.tuning.plan import TuningPlan
-from trainables.tuning.scheduling import EarlyStopping
+from trainables.tuning.scheduling import EarlyStopping, nsga2
 from trainables.tuning.search import StudySearch
-from trainables.tuning.storage import open_storage, open_study
+from trainables.tuning.storage import JOURNAL, open_storage, open_study
 from trainables.tuning.trainable import QUALITY
 from trainables.tuning.trials import all_trials, ended, give_back_all, next_draw
 
@@ -48,10 +50,11 @@ class Made:
         self.wanted = wanted
         config = small_config(folder, trials=trials, **changes)
         self.plan = TuningPlan.of(network or digits_network(), config)
+        is_there = (folder / JOURNAL).exists()
         self._opened = open_storage(None, Folder(str(folder)))
         storage = self._opened.__enter__()
         directions = self.plan.objective.directions
-        self.study = open_study(storage, "study", directions, "same", resumed=False)
+        self.study = open_study(storage, "study", directions, "same", resumed=is_there)
         give_back_all(self.study)
         self.told: list[Any] = []
         self.search = StudySearch(
@@ -263,6 +266,37 @@ def test_a_storage_that_gives_way_ends_the_study(
     assert made.start() == Searcher.FINISHED
 
 
+@pytest.mark.parametrize(("kind", "raised"), [("DataError", DataError), ("OwnError", RunError)])
+def test_what_a_trial_refuses_on_purpose_ends_the_study(
+    tmp_path: Path, kind: str, raised: type[Exception]
+) -> None:
+    made = Made(tmp_path, 3)
+    name = made.start()
+    assert name is not None
+    refused = {"status": "refused", "kind": kind, "reason": "a damaged image", "done": True}
+    made.search.on_trial_complete(name, result=refused | {TRAINING_ITERATION: 1})
+    assert type(made.search.failure) is raised
+    assert str(made.search.failure) == "a damaged image"
+    assert (made.start(), made.told) == (Searcher.FINISHED, [])
+    again = Made(tmp_path, 3)
+    again.run()
+    assert len(tried(again.study)) == 3
+
+
+def test_mutations_are_not_tied_to_crossovers() -> None:
+    """Whether two parents are crossed is drawn first, and so is the first mutated setting."""
+    study = optuna.create_study()
+    trial, whole = study.ask(), FloatDistribution(0, 1)
+    drawn, crossed = [], []
+    for seed in range(300):
+        sampler = nsga2(4)(seed)
+        drawn.append(sampler.sample_independent(study, trial._get_latest_trial(), "x", whole))
+        crossed.append(np.random.RandomState(seed).rand())
+    assert abs(np.corrcoef(drawn, crossed)[0, 1]) < 0.2
+    assert max(drawn) > 0.95
+    assert len(set(drawn)) == 300
+
+
 def early_stopping() -> EarlyStopping:
     return EarlyStopping(max_t=9, grace_period=1, reduction_factor=3, mode="max")
 
@@ -284,3 +318,18 @@ def test_early_stopping_remembers_the_trials_of_earlier_starts(tmp_path: Path) -
     scheduler.recall(made.study)
     assert decision(scheduler, 0.1) == TrialScheduler.STOP
     assert decision(scheduler, 0.95) == TrialScheduler.CONTINUE
+
+
+def test_early_stopping_forgets_a_lost_trial_which_another_one_repeats(tmp_path: Path) -> None:
+    scheduler = early_stopping()
+    scheduler.search = Made(tmp_path, 3).search
+    for name in ("lost", "again"):
+        trial = SimpleNamespace(trial_id=name, error_file=None)
+        scheduler.on_trial_add(None, trial)
+        for epoch in (1, 3):
+            scheduler.on_trial_result(None, trial, {TRAINING_ITERATION: epoch, QUALITY: 0.9})
+        if name == "lost":
+            scheduler.on_trial_error(None, trial)
+    assert scheduler._trial_info.keys() == {"again"}
+    rungs = [recorded.keys() for _, recorded in scheduler._brackets[0]._rungs]
+    assert rungs == [set(), {"again"}, {"again"}]

@@ -55,6 +55,8 @@ def test_a_variation_is_read_as_it_is_written(text: str, expected: Any) -> None:
         ("k=relu", "k: values: .*at least 2"),
         ("k=1,1", "choices are different, got 1, 1"),
         ("k=[1", r"k: a range is LOW:HIGH.* got '\[1'"),
+        ("k=2020-01-01,2021-01-01", "k: .*choices are numbers, texts, .* got 2020-01-01"),
+        ("k=2020-13-45,1", "k: a range is LOW:HIGH.* got '2020-13-45,1'"),
     ],
 )
 def test_a_variation_without_meaning_is_refused(text: str, message: str) -> None:
@@ -84,6 +86,8 @@ def test_a_file_holds_ranges_and_choices(tmp_path: Path) -> None:
         ("a: 3", "a: a range is a list of choices, or low and high; got 3"),
         ("a: {low: 1}", "a: high: "),
         ("a: {low: 1, high: 2, step: 1}", "a: step: "),
+        ("a: {low: 1, high: 2, whole: true}", "a: a range is low, high and log, got whole"),
+        ("a: {low: 2020-01-01, high: 2021-01-01}", "a: low: "),
         ("a: [", "not valid YAML"),
         ("[1]", "holds a mapping"),
     ],

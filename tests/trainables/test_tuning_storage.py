@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from autoshrink_ray.errors import ConfigError, FileFormatError, StorageError
 from autoshrink_ray.storage import Folder
@@ -16,11 +18,16 @@ from trainables.tuning.storage import JOURNAL, only_driver, open_storage, open_s
 
 
 def filled(storage: BaseStorage, trials: int) -> optuna.Study:
-    study = open_study(storage, "study", ["maximize"], "identity", resumed=False)
+    is_there = "study" in optuna.get_all_study_names(storage)
+    study = open_study(storage, "study", ["maximize"], "identity", resumed=is_there)
+    add(study, trials)
+    return study
+
+
+def add(study: optuna.Study, trials: int) -> None:
     for number in range(trials):
         trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
         study.tell(trial, number)
-    return study
 
 
 def values(path: Path) -> list[float]:
@@ -58,6 +65,28 @@ def test_a_journal_whose_last_line_is_torn_goes_on_without_it(tmp_path: Path, cu
     assert values(path) == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("room", [100, 300, 700])
+def test_a_journal_survives_a_disk_that_is_full_for_a_moment(small_disk: Path, room: int) -> None:
+    path = small_disk / JOURNAL
+    with open_storage(None, Folder(str(small_disk))) as storage:
+        study = filled(storage, 2)
+        page = resource.getpagesize()  # a tmpfs gives memory in pages
+        while path.stat().st_size % page < page - room:
+            study.set_user_attr("filling", "x" * 10)
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(2**20))
+        with pytest.raises(OSError, match="No space left"):
+            add(study, 9)
+        assert path.read_bytes().endswith(b"\n")
+        filler.unlink()
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+        before = len(values(path))
+        filled(storage, 2)
+    assert values(path)[before:] == [0, 1]
+
+
 @pytest.mark.parametrize("content", ["hello", "hello\nworld\n", '{"op_code":99}\n', "{}\n"])
 def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
@@ -88,10 +117,24 @@ def test_a_storage_that_cannot_be_used_is_refused(
         pass
 
 
-def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "location",
+    [
+        "postgresql+pg8000://me:secret@localhost:1/x",
+        "postgresql+pg8000://localhost:1/x?user=me&password=secret",
+        "postgresql+pg8000://localhost:1/x?user=me&Password=a&Password=secret",
+        "postgresql://localhost:1/x?sslpassword=secret&sslmode=require",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dsecret",
+        "sqlite:///:memory:?password=secret",
+    ],
+)
+def test_a_password_is_shown_nowhere(
+    tmp_path: Path, location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = Folder(str(tmp_path))
-    location = "postgresql+pg8000://me:secret@localhost:1/x"
     assert "secret" not in shown(location, folder)
+    assert "***" in shown(location, folder)
     with pytest.raises((ConfigError, StorageError)) as caught, open_storage(location, folder):
         pass
     assert "secret" not in str(caught.value)
@@ -119,6 +162,24 @@ def test_a_foreign_study_of_the_same_name_is_refused(tmp_path: Path) -> None:
         foreign.tell(foreign.ask(), 1.0)
         with pytest.raises(ConfigError, match="with another configuration"):
             open_study(storage, "study", ["maximize"], "identity", resumed=False)
+
+
+def test_an_empty_study_with_another_direction_is_refused(tmp_path: Path) -> None:
+    with open_storage(None, Folder(str(tmp_path))) as storage:
+        optuna.create_study(storage=storage, study_name="study", direction="minimize")
+        message = "another configuration, to minimize instead of maximize, minimize"
+        with pytest.raises(ConfigError, match=message):
+            open_study(storage, "study", ["maximize", "minimize"], "identity", resumed=False)
+        optuna.create_study(storage=storage, study_name="same", direction="maximize")
+        assert open_study(storage, "same", ["maximize"], "identity", resumed=False)
+
+
+def test_a_study_that_runs_elsewhere_is_refused(tmp_path: Path) -> None:
+    with open_storage(None, Folder(str(tmp_path))) as storage:
+        filled(storage, 1).ask()
+        with pytest.raises(ConfigError, match="with 1 running trials, begun in another --storage"):
+            open_study(storage, "study", ["maximize"], "identity", resumed=False)
+        assert open_study(storage, "study", ["maximize"], "identity", resumed=True)
 
 
 def test_a_study_that_is_gone_is_not_begun_again(tmp_path: Path) -> None:

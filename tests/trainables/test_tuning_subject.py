@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoshrink_ray import plugins
-from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.errors import ConfigError, DataError
 from search_spaces.build import build
+from search_spaces.derive import derive
 from search_spaces.network import NetworkFile, network_costs
 from search_spaces.zoo import CELLS
-from tests.trainables.tuning import digits_network, small_config, text_network
+from tests.trainables.data.files import encoded, random_pixels, write_parquet
+from tests.trainables.tuning import SETTINGS, digits_network, small_config, text_network
 from trainables.final.image_recipe import ImageRecipe
 from trainables.final.tasks import full_task
 from trainables.tuning.config import TuningConfig
@@ -79,12 +81,21 @@ def test_nothing_is_varied_around_zero() -> None:
     assert "recipe.learning_rate" in ranges
 
 
+_ONCE = "cannot be varied: the data are read once for all trials; --set sets it for all"
+
+
 @pytest.mark.parametrize(
     ("key", "entry", "message"),
     [
         ("macro.colour", [1, 2], "unknown key 'macro.colour' to vary; choose from macro.stem"),
         ("channel_scale", [1, 2], "unknown key 'channel_scale'"),
         ("recipe.epochs", [1, 2], "recipe.epochs cannot be varied: --epochs"),
+        *((f"recipe.{key}", [1, 2], _ONCE) for key in ("train_per_class", "valid_per_class")),
+        *((f"recipe.{key}", [1, 2], _ONCE) for key in ("image_size", "shuffle_window")),
+        *((f"recipe.{key}", [[0.4], [0.5]], _ONCE) for key in ("mean", "std")),
+        ("recipe.stream", [True, False], _ONCE),
+        ("recipe.max_bad_fraction", [0.0, 0.1], _ONCE),
+        ("recipe.valid_batch_size", [1, 2], "cannot be varied: trials are measured alike"),
         ("macro.activation", {"low": 1, "high": 2}, "'relu' .* which is no number: give choices"),
         ("recipe.flip", {"low": 0, "high": 1}, "False .* which is no number"),
         ("macro.base_width", {"low": 1.5, "high": 2}, "whole number, got 1.5 to 2"),
@@ -167,7 +178,9 @@ def test_a_variants_costs_are_those_of_the_module() -> None:
         ({"objective": "quality-macs", "grace_epochs": 1}, "grace_epochs belongs to objective q"),
         ({"objective": "quality-macs", "reduction_factor": 2}, "reduction_factor belongs to"),
         ({"population": 4}, "population belongs to objective quality-macs, got quality"),
-        ({"reduction_factor": 1}, "reduction_factor: "),
+        ({"reduction_factor": 1}, "reduction_factor: .*greater than or equal to 1.1"),
+        ({"reduction_factor": 1e200}, "reduction_factor: .*less than or equal to 1000"),
+        ({"reduction_factor": float("nan")}, "reduction_factor: "),
         ({"settings": {"learning_rate": 0.1}}, "recipe.learning_rate is varied and set"),
     ],
 )
@@ -226,3 +239,47 @@ def test_the_configuration_takes_ranges_as_plain_data() -> None:
     ranges = {"a": {"low": 1, "high": 2}, "b": {"values": ["x", "y"]}}
     config = TuningConfig.of({"trials": 1, "ranges": ranges})
     assert config.ranges == {"a": Span(low=1, high=2), "b": Choice(values=("x", "y"))}
+
+
+def loaded(network: NetworkFile, tmp_path: Path, **changes: Any) -> Any:
+    return TuningPlan.of(network, small_config(tmp_path, **changes)).load_data()
+
+
+@pytest.mark.parametrize("entry", [{"low": 8, "high": 64}, [64, 8]])
+def test_a_batch_that_the_images_do_not_fill_is_refused(tmp_path: Path, entry: Any) -> None:
+    ranges = {"recipe.batch_size": as_range("k", entry)}
+    message = "the ranges allow recipe.batch_size = 64: .*at least one batch.* got 40 images"
+    with pytest.raises(ConfigError, match=message):
+        loaded(digits_network(), tmp_path, ranges=ranges, settings={"batch_size": None})
+    more = {"batch_size": None, "train_per_class": 7}
+    assert loaded(digits_network(), tmp_path, ranges=ranges, settings=more)
+
+
+def test_a_batch_that_the_text_does_not_fill_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("a b c\n" * 10)
+    network = derive(CELLS["shrink-rnn"].cell, "ptb", input={"vocabulary": 4})
+    changes = {"data": f"text:{tmp_path}", "settings": dict.fromkeys(SETTINGS)}
+    for high in (20, 21):
+        ranges = {"recipe.batch_size": Span(low=2, high=high)}
+        if high == 20:
+            assert loaded(network, tmp_path, ranges=ranges, **changes)
+            continue
+        with pytest.raises(ConfigError, match=r"batch_size = 21: .*need 42 words, got 40"):
+            loaded(network, tmp_path, ranges=ranges, **changes)
+    with pytest.raises(DataError, match="64 columns need 128 words"):
+        loaded(network, tmp_path, ranges={"recipe.clip": Span(low=0.1, high=1)}, **changes)
+
+
+def test_images_that_are_streamed_are_refused(tmp_path: Path) -> None:
+    labels = list(range(10)) * 2
+    images = [encoded(random_pixels(8, 8, 1, seed=label)) for label in labels]
+    for split in ("train", "valid"):
+        write_parquet(tmp_path / f"{split}.parquet", images, labels)
+    settings = {"train_per_class": None, "valid_per_class": None, "stream": True}
+    changes: dict[str, Any] = {"data": f"parquet:{tmp_path}", "settings": settings}
+    message = "20 images is read as a stream: give --set stream=false, or .*--train-per-class"
+    with pytest.raises(ConfigError, match=message):
+        loaded(digits_network(), tmp_path, **changes)
+    settings["stream"] = False
+    assert len(loaded(digits_network(), tmp_path, **changes).train) == 20

@@ -50,7 +50,7 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
         grace_epochs: Epochs that ASHA grants every trial; None for one, or more where the trials
             are long.
         reduction_factor: ASHA lets the best part of one in so many trials go on, at epochs that
-            grow by the same factor.
+            grow by the same factor; from 1.1 to 1000.
         population: Trials of a generation of NSGA-II.
         cpus_per_trial: CPUs of a trial, and threads of its training.
         gpus_per_trial: GPUs of a trial; a fraction shares one.
@@ -74,7 +74,7 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     settings: dict[str, Any] = {}
     seed: Natural = 0
     grace_epochs: Count | None = None
-    reduction_factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    reduction_factor: Annotated[float, Field(ge=1.1, le=1000)] | None = None
     population: Annotated[int, Field(ge=2)] | None = None
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.errors import ConfigError, DataError
 from search_spaces.network import NetworkFile
 from trainables.final.config import TrainConfig, TrainPlan
+from trainables.final.inputs.streaming import TableSource
 from trainables.tuning.config import TuningConfig
 from trainables.tuning.objective import Quality, TuningObjective
 from trainables.tuning.scheduling import AllTheWay, EarlyStopping, nsga2, tpe
@@ -21,6 +22,8 @@ REDUCTION_FACTOR = 3.0
 POPULATION = 16
 STARTUP = 10
 """Trials that TPE draws at random before it models anything."""
+
+_BATCH_SIZE = "recipe.batch_size"
 
 _OF_A_TRAINING = {"data", "data_dir", "recipe", "settings", "seed", "plugins"}
 
@@ -65,10 +68,26 @@ class TuningPlan:
         """Reads and checks the data.
 
         Raises:
-            ConfigError: If the data set is unknown.
+            ConfigError: If the data set is unknown or read as a stream, or a batch of the ranges
+                is larger than the training data.
             DataError: If it is missing, broken or contradicts the network.
         """
-        return self.training.load_data()
+        data = self.training.load_data()
+        _refuse_stream(data)
+        self._require_full_batches(data)
+        return data
+
+    def _require_full_batches(self, data: ProxyData) -> None:
+        """Whatever the batch size, a trial takes a step."""
+        task = self.training.task
+        if _BATCH_SIZE not in self.ranges:
+            task.require_trainable(data, self.training.recipe)
+            return
+        for size in self.ranges[_BATCH_SIZE].ends:
+            try:
+                task.require_trainable(data, self.subject.variant({_BATCH_SIZE: size}).recipe)
+            except DataError as error:
+                raise ConfigError(f"the ranges allow {_BATCH_SIZE} = {size}: {error}") from error
 
     @property
     def draw(self) -> Draw:
@@ -117,3 +136,13 @@ class TuningPlan:
             "threads": self.config.threads,
             "gpu": self.config.gpus_per_trial > 0,
         }
+
+
+def _refuse_stream(data: Any) -> None:
+    source = getattr(data, "train", None)
+    if isinstance(source, TableSource):
+        raise ConfigError(
+            f"trials share images that are in memory, and {source.place} with {len(source):,} "
+            f"images is read as a stream: give --set stream=false, or a smaller subset with "
+            f"--train-per-class"
+        )

@@ -7,14 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
 from autoshrink_ray.scheduler import last_line
-from trainables.tuning.search import StudySearch
+from autoshrink_ray.seeds import derive_seed
+from trainables.tuning.search import SEEDS, StudySearch
 from trainables.tuning.trainable import QUALITY
 
 
@@ -33,7 +35,28 @@ def nsga2(population: int) -> Callable[[int], BaseSampler]:
     Args:
         population: Trials of a generation; those of the first are drawn at random.
     """
-    return lambda seed: NSGAIISampler(seed=seed, population_size=population)
+    return lambda seed: _Nsga2(seed, population)
+
+
+class _Nsga2(NSGAIISampler):
+    """NSGA-II with two seeds.
+
+    Optuna starts the generator of crossovers and that of mutations from one. Where each trial has a
+    seed, the two would draw the same number first, in each trial.
+    """
+
+    def __init__(self, seed: int, population: int) -> None:
+        super().__init__(seed=seed, population_size=population)
+        self._mutations = RandomSampler(seed=derive_seed(seed, "mutations") % SEEDS)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._mutations.sample_independent(study, trial, param_name, param_distribution)
 
 
 class _TellsLosses:
@@ -61,6 +84,14 @@ class EarlyStopping(_TellsLosses, ASHAScheduler):  # type: ignore[misc]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(metric=QUALITY, **settings)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Forgets a lost trial: the one that repeats it reports the same epochs again."""
+        super().on_trial_error(tune_controller, trial)
+        self._trial_info.pop(trial.trial_id, None)
+        for bracket in self._brackets:
+            for _, recorded in bracket._rungs:
+                recorded.pop(trial.trial_id, None)
 
     def recall(self, study: optuna.Study) -> None:
         """Takes in the epochs of earlier trials: Tune keeps nothing of a scheduler."""

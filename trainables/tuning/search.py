@@ -19,7 +19,7 @@ from autoshrink_ray.seeds import derive_seed
 from trainables.tuning.objective import TuningObjective
 from trainables.tuning.space import Range
 from trainables.tuning.subject import Subject
-from trainables.tuning.trainable import QUALITY, STATUS, trial_config
+from trainables.tuning.trainable import QUALITY, REFUSED, STATUS, refusal, trial_config
 from trainables.tuning.trials import ATTEMPT, MACS, all_trials, ended, give_back, next_draw
 
 PARAMS = "params"
@@ -28,7 +28,8 @@ REASON = "reason"
 _KEPT = ("epochs", "seconds", "device")
 """What of a trial's last result becomes attributes of the Optuna trial."""
 
-_SEEDS = 2**32
+SEEDS = 2**32
+"""Samplers are started from so many seeds."""
 
 
 class TrialObserver(Protocol):
@@ -123,7 +124,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
 
     def _drawn(self, trial_id: str) -> dict[str, Any] | None:
         """Configuration of the next trial; None if there can be no such network or recipe."""
-        seed = derive_seed(self._draw.seed, "sampler", next_draw(self._study)) % _SEEDS
+        seed = derive_seed(self._draw.seed, "sampler", next_draw(self._study)) % SEEDS
         self._ot_study.sampler = self._draw.sampler(seed)
         labels = super().suggest(trial_id)
         settings = {key: self._draw.ranges[key].value(label) for key, label in labels.items()}
@@ -165,6 +166,9 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         self._losses[trial_id] = reason
 
     def _finish(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result[STATUS] == REFUSED:
+            self._note(trial_id, {REASON: result[REASON]})
+            raise refusal(result)
         self._note(trial_id, {name: result[name] for name in _KEPT})
         if result[STATUS] == "finished":
             macs = self._frozen(trial_id).user_attrs[MACS]

@@ -121,8 +121,14 @@ Range = Span | Choice
 
 
 def _label(value: Any) -> Label:
-    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return value if plain else json.dumps(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError as error:
+        raise ValueError(
+            f"choices are numbers, texts, true, false, null or lists of them, got {value}"
+        ) from error
 
 
 def parse_variations(texts: Iterable[str]) -> dict[str, Range]:
@@ -178,10 +184,19 @@ def as_range(key: str, entry: Any) -> Range:
         if isinstance(entry, list):
             return Choice(values=tuple(map(_number, entry)))
         if isinstance(entry, Mapping):
-            return Span.model_validate({**entry, "whole": False})
+            return _span(key, entry)
     except ValidationError as error:
         raise ConfigError(f"{key}: {explain(error)}") from error
     raise ConfigError(f"{key}: a range is a list of choices, or low and high; got {entry!r}")
+
+
+def _span(key: str, entry: Mapping[Any, Any]) -> Span:
+    if "whole" in entry:
+        raise ConfigError(
+            f"{key}: a range is low, high and log, got whole, too: whether only whole numbers "
+            f"count follows from the setting"
+        )
+    return Span.model_validate(entry)
 
 
 def _number(value: Any) -> Any:

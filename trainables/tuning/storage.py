@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import optuna
 from optuna.exceptions import OptunaError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import TrialState
 from pyarrow import fs
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from autoshrink_ray.errors import ConfigError, FileFormatError, StorageError
+from autoshrink_ray.errors import ConfigError, StorageError, choices
 from autoshrink_ray.storage import Folder
+from trainables.tuning.journal import open_journal
 from trainables.tuning.objective import Direction
 
 JOURNAL = "optuna.journal"
 LOCK = "driver.lock"
 
-STORAGE_FAILURES = (OSError, OptunaError, SQLAlchemyError)
+STORAGE_FAILURES = (OSError, OptunaError, SQLAlchemyError, JSONDecodeError)
 """What Optuna's storages raise when they cannot be read or written."""
 
-_BEGINNING = b'{"op_code":'
-"""How every journal begins."""
+_SECRET = re.compile("pass|pwd|secret|token|odbc_connect", re.IGNORECASE)
+"""Parameters of a URL that may be, or hold, a password."""
 
 
 @contextmanager
@@ -44,7 +48,7 @@ def open_storage(location: str | None, folder: Folder) -> Iterator[BaseStorage]:
         FileFormatError: If a file that is no journal is in its place.
     """
     if location is None or "://" not in location:
-        yield _journal(Path(location).expanduser() if location else _default(folder))
+        yield open_journal(Path(location).expanduser() if location else _default(folder))
         return
     database = _database(location)
     try:
@@ -57,8 +61,15 @@ def open_storage(location: str | None, folder: Folder) -> Iterator[BaseStorage]:
 def shown(location: str | None, folder: Folder) -> str:
     """The location without a password, as Optuna's dashboard takes it."""
     if location is not None and "://" in location:
-        return make_url(location).render_as_string()
+        return _without_secrets(make_url(location))
     return str(Path(location).expanduser().absolute()) if location else str(_default(folder))
+
+
+def _without_secrets(url: URL) -> str:
+    """The URL with asterisks for passwords, those among its parameters included."""
+    hidden = {name: "***" for name in url.query if _SECRET.search(name)}
+    text = url.update_query_dict(hidden).render_as_string() if hidden else url.render_as_string()
+    return text.replace(quote_plus("***"), "***")
 
 
 def _default(folder: Folder) -> Path:
@@ -68,37 +79,6 @@ def _default(folder: Folder) -> Path:
             f"a local path, or a database URL such as postgresql://host/database"
         )
     return Path(folder.path, JOURNAL)
-
-
-def _journal(path: Path) -> BaseStorage:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _forget_torn_end(path)
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (OSError, OptunaError) as error:
-        raise StorageError(f"the study storage {path} cannot be used: {error}") from error
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise FileFormatError(f"{path} is no readable Optuna journal: {error}") from error
-
-
-def _forget_torn_end(path: Path) -> None:
-    """Cuts off a last line that a dying process or a full disk left unfinished.
-
-    Optuna would append to it and could not read the journal any more.
-    """
-    if not path.exists() or not path.stat().st_size:
-        return
-    lock = JournalFileSymlinkLock(str(path))
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        if not content.startswith(_BEGINNING[: len(content)]):
-            raise FileFormatError(f"{path} is no Optuna journal: give another --study-storage")
-        if not content.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
 
 
 def _database(url: str) -> RDBStorage:
@@ -111,7 +91,7 @@ def _database(url: str) -> RDBStorage:
         raise ConfigError(
             f"the driver of the study storage {safe} is not installed: {error.__cause__ or error}"
         ) from error
-    except (*STORAGE_FAILURES, RuntimeError, ValueError) as error:
+    except (*STORAGE_FAILURES, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise StorageError(f"the study storage {safe} cannot be used: {reason}") from error
 
@@ -125,11 +105,12 @@ def _checked(url: str) -> str:
             f"a study storage is a database URL such as sqlite:///studies.db or "
             f"postgresql://host/database, or the path of a journal file; {error}"
         ) from error
+    safe = _without_secrets(parts)
     if parts.get_backend_name() == "sqlite" and parts.database in (None, "", ":memory:"):
         raise ConfigError(
-            f"a study storage outlives its study, got {url!r} in memory: give sqlite:///FILE"
+            f"a study storage outlives its study, got {safe!r} in memory: give sqlite:///FILE"
         )
-    return parts.render_as_string()
+    return safe
 
 
 @contextmanager
@@ -177,8 +158,8 @@ def open_study(
         resumed: Whether it has to be there.
 
     Raises:
-        ConfigError: If there is a study of that name with another identity, or none although
-            there has to be one.
+        ConfigError: If there is a study of that name with another identity or directions, or
+            another process's whose trials are running, or none although there has to be one.
         StorageError: If it cannot be read or written.
     """
     try:
@@ -190,9 +171,11 @@ def open_study(
         study = optuna.create_study(
             storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
+        _require_same_directions(study, directions)
         if not study.user_attrs and not study.get_trials(deepcopy=False):
             study.set_user_attr(_IDENTITY, identity)
         found = study.user_attrs.get(_IDENTITY)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     except STORAGE_FAILURES as error:
         raise StorageError(f"the study storage cannot be used: {error}") from error
     if found != identity:
@@ -200,7 +183,22 @@ def open_study(
             f"the study storage holds a study {name!r} with another configuration: "
             f"choose another --name or --study-storage"
         )
+    if running and not resumed:
+        raise ConfigError(
+            f"the study storage holds a study {name!r} with {len(running)} running trials, begun "
+            f"in another --storage: go on with it there, or choose another --name"
+        )
     return study
+
+
+def _require_same_directions(study: optuna.Study, directions: Sequence[Direction]) -> None:
+    found = [direction.name.lower() for direction in study.directions]
+    if found != list(directions):
+        raise ConfigError(
+            f"the study storage holds a study {study.study_name!r} with another configuration, to "
+            f"{choices(found)} instead of {choices(directions)}: choose another --name or "
+            f"--study-storage"
+        )
 
 
 _IDENTITY = "autoshrink_ray_identity"

@@ -154,9 +154,10 @@ class _Study:
         """Tries what is left; whatever happens, readable files stay behind."""
         try:
             self._run(observers)
-        except Exception:
+        except Exception as error:
             with suppress(AutoshrinkError, *STORAGE_FAILURES):
-                give_back_all(self.optunas)
+                if not isinstance(error.__cause__, STORAGE_FAILURES):  # it may still be broken
+                    give_back_all(self.optunas)
                 write_results(self.result())
             raise
         return self.ended()
@@ -193,7 +194,7 @@ class _Study:
         if isinstance(search.failure, STORAGE_FAILURES):
             raise RunError(
                 f"the study storage gave way: {search.failure}; the study can be resumed"
-            )
+            ) from search.failure
         if search.failure is not None:
             raise search.failure
         if self.left:

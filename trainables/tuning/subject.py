@@ -15,7 +15,25 @@ from search_spaces.network import NetworkFile, macro_settings
 from trainables.final.recipes import Recipe, recipe
 from trainables.tuning.space import Choice, Range, Span
 
-_FIXED = {"epochs": "--epochs sets it for all trials", "rollbacks": "trials keep no checkpoints"}
+_READ_ONCE = (
+    "train_per_class",
+    "valid_per_class",
+    "image_size",
+    "stream",
+    "shuffle_window",
+    "max_bad_fraction",
+    "mean",
+    "std",
+)
+
+_MEASURED_ALIKE = ("valid_batch_size", "test_batch_size")
+
+_FIXED = {
+    "epochs": "--epochs sets it for all trials",
+    "rollbacks": "trials keep no checkpoints",
+    **dict.fromkeys(_READ_ONCE, "the data are read once for all trials; --set sets it for all"),
+    **dict.fromkeys(_MEASURED_ALIKE, "trials are measured alike; --set sets it for all"),
+}
 """Recipe settings that cannot differ from trial to trial, and why."""
 
 

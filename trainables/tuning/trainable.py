@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import tune
 
-from autoshrink_ray import plugins
+from autoshrink_ray import errors, plugins
+from autoshrink_ray.errors import AutoshrinkError, RunError, UsageError
 from search_spaces.network import NetworkFile
 from trainables.device import Compute
 from trainables.final.contracts import Setup, Training
@@ -21,7 +22,12 @@ QUALITY = "quality"
 """Key of a result: validation quality of the weights to ship. Missing where training failed."""
 
 STATUS = "status"
-"""Key of a result: `training`, `finished`, `failed` or `out_of_memory`."""
+"""Key of a result: `training`, `finished`, `failed`, `out_of_memory` or `refused`."""
+
+REFUSED = "refused"
+"""Status of a trial that met a fault of the user's, which no other trial can help."""
+
+_KIND = "kind"
 
 
 def trial_config(network: NetworkFile, recipe: Recipe) -> dict[str, str]:
@@ -32,11 +38,18 @@ def trial_config(network: NetworkFile, recipe: Recipe) -> dict[str, str]:
     }
 
 
+def refusal(result: Mapping[str, Any]) -> UsageError | RunError:
+    """What a trial raised that was refused; of our own kind, where it has one of another."""
+    kind = getattr(errors, result[_KIND], RunError)
+    return kind(result["reason"]) if issubclass(kind, UsageError) else RunError(result["reason"])
+
+
 class VariantTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains a variant from scratch, without checkpoints.
 
-    What the variant does wrong (divergence, running out of memory) is a result that says so;
-    only what the infrastructure does wrong raises. The process keeps its data for the next trial.
+    What the variant does wrong (divergence, running out of memory) is a result that says so, and
+    so is what is raised on purpose, such as a damaged image; only what the infrastructure does
+    wrong raises. The process keeps its data for the next trial.
     """
 
     def setup(
@@ -81,7 +94,12 @@ class VariantTrainable(tune.Trainable):  # type: ignore[misc]
         compute = Compute.available(
             threads=self._threads, gpu=self._gpu, deterministic=self._recipe.deterministic
         )
-        measured = measure(compute, self._seed, lambda progress: self._epoch(compute, progress))
+        try:
+            measured = measure(compute, self._seed, lambda progress: self._epoch(compute, progress))
+        except AutoshrinkError as error:
+            self._training = None
+            kind = type(error).__name__
+            return {STATUS: REFUSED, "reason": str(error), _KIND: kind, "done": True}
         self._seconds += measured.seconds
         result = {"epochs": measured.epochs, "seconds": self._seconds, "device": compute.name}
         if measured.status != "complete":

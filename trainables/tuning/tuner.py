@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from ray import tune
-from ray.tune import Stopper
 
-from autoshrink_ray.cluster import Resources, slots
+from autoshrink_ray.cluster import Resources, slots, startable_slots
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.executors.tune import quiet_tune
-from autoshrink_ray.scheduler import RunStopper
+from autoshrink_ray.executors.tune import run_trials
 from trainables.tuning.config import TuningConfig
 from trainables.tuning.plan import TuningPlan
 from trainables.tuning.scheduling import AllTheWay, EarlyStopping
@@ -38,44 +35,23 @@ def work_off(
         left: Trials that have to end yet.
         stop_requested: Tells whether to stop before the end.
     """
-    at_once = concurrency(plan.config, left)
     scheduler.search = search
-    with quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
-        tune.Tuner(
-            _trainable(plan.config, data),
-            tune_config=tune.TuneConfig(
-                search_alg=search,
-                scheduler=scheduler,
-                num_samples=-1,
-                max_concurrent_trials=at_once,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=_run_config(scratch, RunStopper(search, stop_requested)),
-        ).fit()
-
-
-def _run_config(scratch: str, stopper: Stopper) -> tune.RunConfig:
-    """Tune's own state is expendable, and it is the searcher that tries lost trials again."""
-    return tune.RunConfig(
-        name="autoshrink_ray",
-        storage_path=scratch,
-        stop=stopper,
-        failure_config=tune.FailureConfig(max_failures=0),
-        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        verbose=0,
-    )
+    trainable, at_once = _trainable(plan.config, data), concurrency(plan.config, left)
+    run_trials(trainable, search, scheduler, at_once, search, stop_requested)
 
 
 def concurrency(config: TuningConfig, left: int) -> int:
-    """Trials at once: what the nodes have room for now, so that later trials can learn.
+    """Trials at once: what the nodes have room for, with those that an autoscaler may start.
+
+    No more, so that later trials can learn from earlier ones.
 
     Args:
         config: The study's configuration.
         left: Trials that have to end yet.
     """
-    most = config.max_concurrent or slots(resources(config))
-    return max(1, min(left, most))
+    trial = resources(config)
+    most = config.max_concurrent or slots(trial) + startable_slots(trial)
+    return max(1, int(min(left, most)))
 
 
 def resources(config: TuningConfig) -> Resources:
