@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from autoshrink_ray.errors import ConfigError, choices
-from autoshrink_ray.files import explain
+from autoshrink_ray.files import NOT_YAML, explain, unwieldy
 from autoshrink_ray.topology import MAX_NODES, MIN_NODES
 
 DEFAULT_STORAGE = "runs"
@@ -22,11 +22,14 @@ EXECUTION = frozenset(
         "data",
         "executor",
         "granularity",
+        "cache",
         "max_concurrent",
+        "max_node_losses",
         "max_retries",
         "name",
         "plugins",
         "storage",
+        "trial_timeout",
     }
 )
 """Fields that cannot change a number. Of `data` only the content's fingerprint can."""
@@ -61,9 +64,12 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         cpus_per_trial: CPUs of a trial, and threads of its training.
         gpus_per_trial: GPUs of a trial; a fraction shares one.
         max_concurrent: Trials at once; None for as many as have resources. Executor `tune` only,
-            like `max_retries` and `address`.
+            like `max_retries`, `max_node_losses`, `trial_timeout` and `address`.
         granularity: `candidate` makes each evaluation a trial, `search` each search.
-        max_retries: How often a candidate that the infrastructure lost is tried again.
+        max_retries: How often a candidate is tried again whose worker process was lost.
+        max_node_losses: The same for a whole node that vanished; announced preemptions are free.
+        trial_timeout: Seconds after which a training that does not end counts as a lost worker.
+        cache: Folder or URI of measurements that runs share; None for no sharing.
         executor: `tune` runs on Ray; `in-process` runs here, one after the other.
         address: Ray cluster to join; None uses RAY_ADDRESS or starts a local one.
         storage: Folder or URI that holds the runs.
@@ -90,6 +96,9 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     granularity: Literal["candidate", "search"] = "candidate"
     max_retries: Annotated[int, Field(ge=0)] = 3
+    max_node_losses: Annotated[int, Field(ge=0)] = 20
+    trial_timeout: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+    cache: Annotated[str, Field(min_length=1)] | None = None
     executor: Literal["tune", "in-process"] = "tune"
     address: str | None = None
     storage: Annotated[str, Field(min_length=1)] = DEFAULT_STORAGE
@@ -105,6 +114,12 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError("keep_fraction belongs to algorithm shrink, got algorithm random")
         elif self.budget is not None:
             raise ValueError("budget belongs to algorithm random, got algorithm shrink")
+        if self.cache is not None and self.granularity == "search":
+            raise ValueError("a cache needs granularity candidate, got search")
+        if self.trial_timeout is not None and self.executor == "in-process":
+            raise ValueError(
+                "trial_timeout ends a trial's process, and executor in-process has none of its own"
+            )
         for resource in ("cpus_per_trial", "gpus_per_trial"):
             amount = getattr(self, resource)
             if 0 < amount < _LEAST:
@@ -116,7 +131,8 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _holds_no_secret(self) -> SearchConfig:
         """The configuration is written into the run's folder."""
-        refuse_credentials(self.storage)
+        for location in filter(None, (self.storage, self.cache)):
+            refuse_credentials(location)
         return self
 
     @classmethod
@@ -208,10 +224,13 @@ def read_config(path: Path) -> dict[str, Any]:
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
     if settings is None:
         return {}
+    problem = unwieldy(settings)
+    if problem:
+        raise ConfigError(f"{name} is no configuration: {problem}")
     if not isinstance(settings, dict):
         raise ConfigError(f"{name} holds a mapping of settings, got {type(settings).__name__}")
     return settings

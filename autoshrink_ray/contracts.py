@@ -141,6 +141,14 @@ class ProxyTask(Protocol):
     objective: str
     Proxy: type[Settings]
 
+    def machine(self, *, gpu: bool) -> tuple[str, str] | None:
+        """Device model and library build that a training in this process would report.
+
+        Args:
+            gpu: Whether a GPU is meant; without one here, nobody knows: None.
+        """
+        ...
+
     def load(self, request: DataRequest, space: SearchSpace, macro: Any, proxy: Any) -> ProxyData:
         """Reads the proxy subset and checks it against all settings. Runs once, on the driver.
 

@@ -10,74 +10,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from autoshrink_ray.cache import EvaluationCache
 from autoshrink_ray.conductor import Conductor, Trip
 from autoshrink_ray.errors import RetriesExhaustedError
-from autoshrink_ray.records import Candidate, Evaluation, Measurement, Natural, Record
-
-
-class Task(Record):
-    """One candidate to train with one seed."""
-
-    candidate: Candidate
-    seed: Natural
-
-
-class Work(Record):
-    """What a trial is given.
-
-    Attributes:
-        tasks: Candidates to train, for a trial that carries candidates.
-        search: Search to drive, for a trial that carries a whole search.
-        known: What that search has found already.
-        exclusive: The trial has its device for itself.
-    """
-
-    tasks: tuple[Task, ...] = ()
-    search: Natural | None = None
-    known: tuple[Evaluation, ...] = ()
-    exclusive: bool = False
-
-
-class Outcome(Record):
-    """What a trial reports for one candidate.
-
-    Attributes:
-        candidate: Which one.
-        measurement: What came out.
-        started: Unix time at which training began.
-        ended: Unix time at which training ended.
-        node: Host that trained.
-        cached: The measurement is an isomorphic candidate's.
-    """
-
-    candidate: Candidate
-    measurement: Measurement
-    started: float
-    ended: float
-    node: str
-    cached: bool = False
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Work that is out.
-
-    Attributes:
-        number: Unique within the run's driver.
-        work: What the trial was given.
-        queued: Unix time of the hand-out.
-        attempt: How often this work has been handed out, this time included.
-        losses: How many of the earlier times the infrastructure lost it.
-    """
-
-    number: int
-    work: Work
-    queued: float
-    attempt: int = 1
-    losses: int = 0
+from autoshrink_ray.records import Candidate, Evaluation, Measurement
+from autoshrink_ray.work import Assignment, Loss, Outcome, Retries, Task, Work
 
 
 class Dispatcher(Protocol):
@@ -91,7 +31,7 @@ class Dispatcher(Protocol):
         """Takes outcomes of an assignment; True when the assignment is over."""
         ...
 
-    def lost(self, number: int, reason: str) -> None:
+    def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:
         """Takes an assignment back that the infrastructure lost, to hand it out again.
 
         Raises:
@@ -104,26 +44,24 @@ class Dispatcher(Protocol):
         """Whether the run is."""
         ...
 
-    @property
-    def in_flight(self) -> int:
-        """Number of assignments that are out."""
-        ...
-
 
 class _Outbox:
     """Assignments that are out, and those that have to go out again."""
 
-    def __init__(self, max_retries: int, clock: Callable[[], float]) -> None:
+    def __init__(self, retries: Retries, clock: Callable[[], float]) -> None:
         self._numbers: Iterator[int] = itertools.count()
-        self._max_retries = max_retries
+        self._retries = retries
         self._clock = clock
         self._again: deque[Assignment] = deque()
         self.out: dict[int, Assignment] = {}
 
-    def send(self, work: Work, attempt: int = 1, losses: int = 0) -> Assignment:
-        assignment = Assignment(next(self._numbers), work, self._clock(), attempt, losses)
-        self.out[assignment.number] = assignment
-        return assignment
+    def send(self, work: Work, earlier: Assignment | None = None) -> Assignment:
+        """Hands work out, first or again after an `earlier` try."""
+        fresh = Assignment(next(self._numbers), work, self._clock())
+        if earlier is not None:
+            fresh = replace(earlier, number=fresh.number, work=work, queued=fresh.queued)
+        self.out[fresh.number] = fresh
+        return fresh
 
     def next_again(self) -> Assignment | None:
         """The oldest of the assignments that came back, if any."""
@@ -133,19 +71,33 @@ class _Outbox:
         """Queues work whose memory ran out, to have its device for itself."""
         self._again.append(replace(assignment, work=work, attempt=assignment.attempt + 1))
 
-    def lost(self, number: int, what: Callable[[Work], str], reason: str) -> None:
+    def lost(self, number: int, what: Callable[[Work], str], reason: str, loss: Loss) -> None:
         """Queues work that was lost; a result that came before news of the loss counts."""
         assignment = self.out.pop(number, None)
         if assignment is None:
             return
-        losses = assignment.losses + 1
-        if losses > self._max_retries:
-            raise RetriesExhaustedError(
-                f"{what(assignment.work)} was lost {losses} times (max_retries is "
-                f"{self._max_retries}); the last time: {reason}. Nothing that finished is lost: "
-                f"start the run again under its name to go on"
+        counted = replace(
+            assignment,
+            attempt=assignment.attempt + 1,
+            losses=assignment.losses + (loss == "worker"),
+            node_losses=assignment.node_losses + (loss == "node"),
+        )
+        spent = [
+            f"{times} times ({option} is {most})"
+            for times, option, most in (
+                (counted.losses, "max_retries", self._retries.worker),
+                (counted.node_losses, "max_node_losses", self._retries.node),
             )
-        self._again.append(replace(assignment, attempt=assignment.attempt + 1, losses=losses))
+            if times > most
+        ]
+        if spent:
+            limit = self._retries.time_limit
+            perhaps = f" (perhaps by its time limit, trial_timeout {limit:g} s)" if limit else ""
+            raise RetriesExhaustedError(
+                f"{what(assignment.work)} was lost {spent[0]}{perhaps}; the last time: {reason}. "
+                f"Nothing that finished is lost: start the run again under its name to go on"
+            )
+        self._again.append(counted)
 
 
 class CandidateDispatcher:
@@ -156,34 +108,35 @@ class CandidateDispatcher:
 
     Args:
         conductor: The run.
-        max_retries: How often a candidate may be lost and handed out again.
+        retries: How often a candidate may be lost and handed out again.
+        cache: Measurements that other runs share; None for none.
         clock: Unix time in seconds.
     """
 
     def __init__(
-        self, conductor: Conductor, max_retries: int, clock: Callable[[], float] = time.time
+        self,
+        conductor: Conductor,
+        retries: Retries,
+        cache: EvaluationCache | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._conductor = conductor
-        self._outbox = _Outbox(max_retries, clock)
+        self._cache = cache
+        self._outbox = _Outbox(retries, clock)
         self._fresh: dict[tuple[int, int], deque[Candidate]] = {}
         self._known: dict[tuple[int, str], Evaluation] = {}
         self._waiting: dict[tuple[int, str], list[Candidate]] = {}
         self._turns = deque(conductor.searches)
-        for search in conductor.searches:
-            for evaluation in conductor.recorded(search):
-                self._known.setdefault(_identity(evaluation.candidate, evaluation.seed), evaluation)
+        for evaluation in conductor.earlier:
+            self._known.setdefault(_identity(evaluation.candidate, evaluation.seed), evaluation)
 
     @property
     def finished(self) -> bool:
         return self._conductor.finished
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._outbox.out)
-
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():
-            return self._outbox.send(again.work, again.attempt, again.losses)
+            return self._outbox.send(again.work, again)
         for search in tuple(self._turns):
             task = self._next_task(search)
             if task is not None:
@@ -202,10 +155,15 @@ class CandidateDispatcher:
                 self._conductor.accept_copy(candidate, self._known[identity])
             elif identity in self._waiting:
                 self._waiting[identity].append(candidate)
+            elif measurement := self._shared(candidate, seed):
+                self._known[identity] = self._conductor.accept_shared(candidate, measurement)
             else:
                 self._waiting[identity] = []
                 return Task(candidate=candidate, seed=seed)
         return None
+
+    def _shared(self, candidate: Candidate, seed: int) -> Measurement | None:
+        return self._cache.get(candidate.topology.key, seed) if self._cache else None
 
     def _fresh_candidates(self, search: int) -> deque[Candidate]:
         """Candidates of a search's open round that nobody has been asked for yet."""
@@ -234,27 +192,32 @@ class CandidateDispatcher:
             task.candidate, final(outcome.measurement), trip(outcome, assignment)
         )
         self._known[identity] = evaluation
+        if self._cache is not None:
+            self._cache.put(task.candidate.topology.key, task.seed, outcome.measurement)
         for candidate in self._waiting.pop(identity):
             self._conductor.accept_copy(candidate, evaluation)
 
-    def lost(self, number: int, reason: str) -> None:
-        self._outbox.lost(number, _name, reason)
+    def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:
+        self._outbox.lost(number, _name, reason, loss)
 
 
 class SearchDispatcher:
     """One trial per search: the trial holds a copy of the policy and reports each evaluation.
 
+    Where earlier attempts went on from the trial's round, as after damage, the driver knows more
+    than the trial: it ends with its report, and the search goes out again with all that is known.
+
     Args:
         conductor: The run.
-        max_retries: How often a search's trial may be lost and started again.
+        retries: How often a search's trial may be lost and started again.
         clock: Unix time in seconds.
     """
 
     def __init__(
-        self, conductor: Conductor, max_retries: int, clock: Callable[[], float] = time.time
+        self, conductor: Conductor, retries: Retries, clock: Callable[[], float] = time.time
     ) -> None:
         self._conductor = conductor
-        self._outbox = _Outbox(max_retries, clock)
+        self._outbox = _Outbox(retries, clock)
         self._ready = deque(
             number for number, search in conductor.searches.items() if not search.policy.finished
         )
@@ -263,14 +226,10 @@ class SearchDispatcher:
     def finished(self) -> bool:
         return self._conductor.finished
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._outbox.out)
-
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():
             work = self._work(_search_of(again), exclusive=again.work.exclusive)
-            return self._outbox.send(work, again.attempt, again.losses)
+            return self._outbox.send(work, again)
         if self._ready:
             return self._outbox.send(self._work(self._ready.popleft(), exclusive=False))
         return None
@@ -281,7 +240,12 @@ class SearchDispatcher:
 
     def report(self, number: int, outcomes: list[Outcome]) -> bool:
         assignment = self._outbox.out[number]
+        search = _search_of(assignment)
+        passed = False
         for outcome in outcomes:
+            if passed and outcome.candidate not in self._conductor.missing(search):
+                continue
+            passed = passed or self._conductor.was_passed(outcome.candidate)
             if needs_own_device(outcome, assignment):
                 self._outbox.out.pop(number)
                 work = assignment.work.model_copy(update={"exclusive": True})
@@ -294,15 +258,17 @@ class SearchDispatcher:
                 cached=outcome.cached,
             )
             # The next evaluation of this trial starts its own count of losses and wait.
-            now = replace(assignment, attempt=1, losses=0, queued=outcome.ended)
+            now = replace(assignment, attempt=1, losses=0, node_losses=0, queued=outcome.ended)
             self._outbox.out[number] = assignment = now
-        if self._conductor.searches[_search_of(assignment)].policy.finished:
+        finished = self._conductor.searches[search].policy.finished
+        if passed and not finished:
+            self._ready.append(search)
+        if passed or finished:
             self._outbox.out.pop(number)
-            return True
-        return False
+        return passed or finished
 
-    def lost(self, number: int, reason: str) -> None:
-        self._outbox.lost(number, _name, reason)
+    def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:
+        self._outbox.lost(number, _name, reason, loss)
 
 
 def _search_of(assignment: Assignment) -> int:

@@ -5,12 +5,16 @@
     │   ├── ConfigError       an option, key, preset or identity that cannot be
     │   ├── TopologyError     nodes and edges that are no cell
     │   ├── DataError         a data set that is missing, empty or broken
+    │   ├── RunHeldError      another driver is at work on the run
     │   ├── StorageError      a place that cannot be read or written
-    │   └── FileFormatError   a file of ours that is damaged or from a newer version
+    │   └── FileFormatError   a file of ours that is damaged
+    │       └── NewerFormatError  ... or that a newer version wrote
     ├── RunInterruptedError   stopped by SIGINT or SIGTERM: exit code 130 or 143
     └── RunError              failed at run time: exit code 1
         ├── RoundFailedError       no candidate of a round has a usable result
         ├── RetriesExhaustedError  the infrastructure kept losing a candidate
+        ├── VerificationError      a run contradicts itself
+        ├── TakenOverError         another driver holds the run's lease by now
         └── LedgerError            the record of a run cannot be written or contradicts itself
 
 A message names the rule, the value that broke it and the valid choices.
@@ -46,12 +50,20 @@ class DataError(UsageError):
     """A data set is missing, empty, damaged or does not fit its declaration."""
 
 
+class RunHeldError(UsageError):
+    """Another driver is at work on the run."""
+
+
 class StorageError(UsageError):
     """A storage location cannot be read or written."""
 
 
 class FileFormatError(UsageError):
     """A file in one of our formats is damaged or has a newer schema version."""
+
+
+class NewerFormatError(FileFormatError):
+    """A file in one of our formats was written by a newer version."""
 
 
 class RunInterruptedError(AutoshrinkError):
@@ -76,6 +88,14 @@ class RoundFailedError(RunError):
 
 class RetriesExhaustedError(RunError):
     """A candidate was lost to the infrastructure more often than allowed."""
+
+
+class TakenOverError(RunError):
+    """Another driver took the run over while this one gave no sign of life."""
+
+
+class VerificationError(RunError):
+    """A run does not follow from its own configuration and evaluations."""
 
 
 class LedgerError(RunError):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from autoshrink_ray.errors import FileFormatError, TopologyError
+from autoshrink_ray.errors import FileFormatError, NewerFormatError, TopologyError
 from autoshrink_ray.records import Metrics
 from autoshrink_ray.topology import Edge, Topology
 
@@ -17,7 +19,9 @@ CELL_SCHEMA_VERSION = 1
 
 RUN = "run.yaml"
 TRAIN = "train.yaml"
+LEASE = "lease.json"
 LEDGER = "ledger"
+DAMAGED = "damaged"
 EVALUATIONS = "evaluations.parquet"
 BEST_CELL = "best.cell.json"
 
@@ -35,6 +39,17 @@ def evaluation_name(round_number: int, index: int) -> str:
 def decision_name(round_number: int) -> str:
     """File of one decision in an attempt's folder."""
     return f"round-{round_number:03d}-decision.json"
+
+
+def decision_place(name: str) -> tuple[int, int] | None:
+    """Search and round of the decision that the ledger object `name` holds; None if it is none."""
+    found = re.fullmatch(rf"{LEDGER}/search-(\d+)/[^/]+/round-(\d+)-decision\.json", name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def set_aside_name(name: str) -> str:
+    """Where a damaged ledger object goes."""
+    return f"{DAMAGED}/{name}"
 
 
 def end_name(attempt: str) -> str:
@@ -112,6 +127,12 @@ class CellFile(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 Model = TypeVar("Model", bound=BaseModel)
 
+NOT_YAML = (
+    *(yaml.YAMLError, ValueError, RecursionError),
+    *(LookupError, AttributeError, OverflowError),  # of tags such as !!bool on other text
+)
+"""What PyYAML raises on text that is no YAML."""
+
 
 def parse_file(model: type[Model], content: bytes, name: str, version: int) -> Model:
     """Reads a JSON file of schema version `version` at most.
@@ -123,13 +144,7 @@ def parse_file(model: type[Model], content: bytes, name: str, version: int) -> M
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{name} is not valid JSON: {error}") from error
-    refuse_newer(data, name, version)
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise FileFormatError(f"{name} is damaged: {explain(error)}") from error
-    except TopologyError as error:
-        raise FileFormatError(f"{name} is damaged: {error}") from error
+    return _checked(model, data, name, version)
 
 
 def to_yaml(model: BaseModel) -> bytes:
@@ -145,20 +160,47 @@ def parse_yaml(model: type[Model], content: bytes, name: str, version: int) -> M
     """
     try:
         data = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         raise FileFormatError(f"{name} is damaged: {' '.join(str(error).split())}") from error
+    return _checked(model, data, name, version)
+
+
+def _checked(model: type[Model], data: Any, name: str, version: int) -> Model:
     refuse_newer(data, name, version)
+    problem = unwieldy(data)
+    if problem:
+        raise FileFormatError(f"{name} is damaged: {problem}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise FileFormatError(f"{name} is damaged: {explain(error)}") from error
+    except TopologyError as error:
+        raise FileFormatError(f"{name} is damaged: {error}") from error
+
+
+_DEEPEST, _WIDEST = 50, 1_000_000
+"""Levels of plain data, and lists and mappings on one of them: more than any file of ours has."""
+
+
+def unwieldy(data: Any) -> str:
+    """Why plain data is too much to handle: far too deep, or wide as an alias in YAML makes it."""
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(_DEEPEST):
+        parts = (node.values() if isinstance(node, dict) else node for node in level)
+        values = (value for part in parts for value in part if isinstance(value, dict | list))
+        level = list(itertools.islice(values, _WIDEST + 1))
+        if len(level) > _WIDEST:
+            return f"it has more than {_WIDEST:,} lists and mappings on one level"
+        if not level:
+            return ""
+    return f"it has more than {_DEEPEST} levels"
 
 
 def refuse_newer(data: Any, name: str, version: int) -> None:
-    """Raises FileFormatError if `data` declares a schema version above `version`."""
+    """Raises NewerFormatError if `data` declares a schema version above `version`."""
     found = data.get("schema_version") if isinstance(data, dict) else None
     if isinstance(found, int) and found > version:
-        raise FileFormatError(
+        raise NewerFormatError(
             f"{name} has schema version {found}; this release reads up to {version}: "
             f"upgrade autoshrink_ray"
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.contracts import ProxyData
+from autoshrink_ray.ledger import MemoryLedger
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.policies.base import best_decision
 from autoshrink_ray.records import Decision, Evaluation
@@ -34,18 +36,27 @@ class ConsoleProgress(LiveConsole, RunObserver):
             self._done[search, number] = self._done.get((search, number), 0) + 1
         self.say(run.folder.location)
         self.say(f"{plan.space.name} on {data.summary}")
+        if not plan.proxy.model_dump().get("deterministic", True):
+            self.say("fast algorithms: the same search may give other last digits again")
         if run.ledger.evaluations:
-            self.say(f"resuming: {self._resuming(run)}")
+            self.say(f"resuming {self._resuming(run, plan)}")
         self._refresh()
 
-    def _resuming(self, run: Run) -> str:
+    def on_notice(self, text: str) -> None:
+        self.say(text)
+
+    def _resuming(self, run: Run, plan: Plan) -> str:
+        """Where earlier attempts left off: `round 4, 7 of 10 evaluated`."""
+        conductor = Conductor(dict(enumerate(plan.searches())), MemoryLedger())
+        conductor.replay(run.ledger)
         open_rounds = []
-        for search in run.searches:
-            number = len(search.rounds) + 1
-            done = self._done.get((search.number, number), 0)
-            if search.status == "open":
-                open_rounds.append(f"search {search.number} in round {number}, {done} evaluated")
-        return "; ".join(open_rounds) or "all rounds are decided"
+        for number, search in conductor.searches.items():
+            if not search.policy.finished:
+                drawn, left = len(search.policy.propose()), len(conductor.missing(number))
+                which = f"search {number}, " if self._many else ""
+                where = f"round {len(search.policy.decisions) + 1}"
+                open_rounds.append(f"{which}{where}, {drawn - left} of {drawn} evaluated")
+        return "; ".join(open_rounds) or "with all rounds decided"
 
     def on_evaluation(self, evaluation: Evaluation) -> None:
         place = evaluation.candidate.place[:2]

@@ -86,7 +86,7 @@ class Evaluation(Record):
         candidate: What was asked for.
         seed: Seed of the training, from the evaluation seed and the topology's key.
         measurement: What came out; `complete` or `failed`.
-        cached: The measurement was taken over from an isomorphic candidate.
+        cached: The measurement was taken over from an isomorphic candidate or another run.
         attempts: Trials it took, lost ones included; 0 if cached.
         node: Host that trained it.
         queued: Unix time at which the driver handed it out.
@@ -151,3 +151,10 @@ class Decision(Record):
     ranking: tuple[Ranked, ...]
     failed: tuple[Natural, ...] = ()
     final: bool
+
+    @model_validator(mode="after")
+    def _is_finite(self) -> Decision:
+        for name, value in {"score": self.score, **self.metrics}.items():
+            if not math.isfinite(value):
+                raise ValueError(f"a decision is finite, got {name} = {value}")
+        return self

@@ -14,6 +14,7 @@ from autoshrink_ray.files import CellFile
 from autoshrink_ray.ledger import End, LedgerContents, read_ledger
 from autoshrink_ray.objective import Objective, objective
 from autoshrink_ray.policies.base import best_decision
+from autoshrink_ray.policies.shrink import ends_with, last_size
 from autoshrink_ray.records import Decision
 from autoshrink_ray.runfile import RunFile
 from autoshrink_ray.storage import Folder, join
@@ -86,8 +87,18 @@ class Run:
         return self._last_end.message if stopped and self._last_end else ""
 
     @property
+    def last_end(self) -> str:
+        """How the latest attempt ended; empty while it goes on, or if it was killed."""
+        return self._last_end.status if self._last_end else ""
+
+    @property
+    def machines(self) -> list[str]:
+        """Device and library build of the trainings: more than one can change last digits."""
+        trained = (e.measurement for e in self.ledger.evaluations.values() if e.complete)
+        return sorted({f"{m.device}, {m.build}" for m in trained})
+
+    @property
     def _last_end(self) -> End | None:
-        """How the latest attempt ended; None while it goes on, or if it was killed."""
         attempts = self.ledger.attempts
         return self.ledger.ends.get(attempts[-1]) if attempts else None
 
@@ -112,7 +123,7 @@ class Run:
                 "run": self.name,
                 "search": decision.search,
                 "round": decision.round,
-                "seed": self.searches[decision.search].seed,
+                "seed": SearchResult(self, decision.search).seed,
                 "created": self.file.created,
                 "data": self.file.config["data"],
                 "data_fingerprint": self.file.identity["data_fingerprint"],
@@ -164,7 +175,17 @@ class SearchResult:
     def status(self) -> str:
         """`finished` or `open`."""
         rounds = self.rounds
-        return "finished" if rounds and rounds[-1].final else "open"
+        return "finished" if rounds and self._ends_with(rounds[-1]) else "open"
+
+    def _ends_with(self, decision: Decision) -> bool:
+        """A run can be extended, so what its configuration says now is what counts."""
+        identity = self.run.file.identity
+        if identity.get("keep_fraction") is None:
+            return decision.final
+        nodes = identity["nodes"]
+        return ends_with(
+            decision.topology, last_size(identity["keep_fraction"], nodes * (nodes - 1) // 2)
+        )
 
     @property
     def best(self) -> Decision | None:

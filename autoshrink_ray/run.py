@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from autoshrink_ray import files
+from autoshrink_ray.cache import EvaluationCache
 from autoshrink_ray.conductor import Conductor, Observer
 from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.dispatch import CandidateDispatcher, Dispatcher, SearchDispatcher
-from autoshrink_ray.errors import AutoshrinkError, ConfigError, RunError, RunInterruptedError
-from autoshrink_ray.executors import WorkOff, executor
-from autoshrink_ray.ledger import End, Ledger, next_attempt, read_ledger
+from autoshrink_ray.drive import Drive
+from autoshrink_ray.errors import (
+    ConfigError,
+    LedgerError,
+)
+from autoshrink_ray.executors import executor
+from autoshrink_ray.lease import held
+from autoshrink_ray.ledger import (
+    LedgerContents,
+    MemoryLedger,
+    read_ledger,
+    set_aside,
+)
 from autoshrink_ray.plan import Plan
-from autoshrink_ray.results import Run, write_results
+from autoshrink_ray.records import Decision, Evaluation
+from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import RunFile, versions
 from autoshrink_ray.storage import Folder, is_temporary, join
 
@@ -29,21 +43,30 @@ class RunObserver(Observer):
     def on_start(self, run: Run, plan: Plan, data: ProxyData) -> None:
         """The run is about to start or go on; `run` shows what it has found already."""
 
-    def on_evaluation(self, evaluation: Any) -> None:
+    def on_notice(self, text: str) -> None:
+        """Something that a user should know and no decision depends on."""
+
+    def on_evaluation(self, evaluation: Evaluation) -> None:
         """An evaluation is final and in the ledger."""
 
-    def on_decision(self, decision: Any) -> None:
+    def on_decision(self, decision: Decision) -> None:
         """A round is closed and its decision in the ledger."""
 
 
 def run_search(
-    config: SearchConfig | None = None, *, observers: Sequence[RunObserver] = (), **changes: Any
+    config: SearchConfig | None = None,
+    *,
+    observers: Sequence[RunObserver] = (),
+    extend: bool = False,
+    **changes: Any,
 ) -> Run:
     """Runs a search to its end, or goes on with the run of that name.
 
     Args:
         config: What to search; None for the defaults.
         observers: Told of everything that is finished.
+        extend: Whether a run that exists may be given a smaller `keep_fraction` or more `searches`
+            than it was started with, and goes on accordingly.
         **changes: Fields of `SearchConfig` that override `config`; `macro` and `proxy` are merged.
 
     Returns:
@@ -52,6 +75,7 @@ def run_search(
     Raises:
         UsageError: If the configuration, the data or the storage is wrong, or the name belongs
             to a run with another identity. Nothing was changed.
+        RunHeldError: If another driver is at work on the run.
         RunError: If the run failed; what it finished is in its ledger.
         RunInterruptedError: On SIGINT or SIGTERM; the run can be resumed.
     """
@@ -59,23 +83,89 @@ def run_search(
     plan = Plan.of(SearchConfig.of(settings))
     plan.searches()  # a space that cannot begin says so before anything is written
     data = plan.load_data()
-    Folder(plan.config.storage).check_writable()
+    for location in filter(None, (plan.config.storage, plan.config.cache)):
+        Folder(location).check_writable()
     name = plan.config.name or fresh_name(plan.space.name)
     folder = Folder(join(plan.config.storage, name))
     identity = plan.identity(data.fingerprint)
-    if RunFile.exists(folder):
-        require_same(name, RunFile.read(folder).identity, identity)
-        if _says_finished(folder):
-            return Run(folder.location)
-    else:
-        require_free(name, folder)
-    with executor(plan.config.executor).ready(plan, data) as work_off:
-        if not RunFile.exists(folder):
-            _create(folder, name, plan, identity, data)
+    old = _earlier(folder, name, identity, extend=extend)
+    if extend and old is None:
+        raise ConfigError(f"--extend goes on with a run that is there, and {name!r} is none")
+    if old is not None and old.identity == identity and _is_complete(folder):
+        _notice(observers, f"the run {name!r} was finished before: there is nothing left to do")
+        return Run(folder.location)
+    with (
+        executor(plan.config.executor).ready(plan, data) as work_off,
+        interruptible() as caught,  # after Ray, which would take SIGTERM for itself
+        held(folder, partial(_notice, observers), caught) as hold,
+    ):
+        old = _earlier(folder, name, identity, extend=extend)  # another driver may have been first
+        contents = read_ledger(folder)
+        if old is not None and old.identity != identity:
+            _require_extendable(plan, contents)
+        _enter(folder, old, name, plan, identity, data)
+        _set_aside_damaged(folder, contents, observers)
         for observer in observers:
             observer.on_start(Run(folder.location), plan, data)
-        _drive(folder, plan, work_off, observers)
+        cache = _cache(plan, identity, contents, partial(_notice, observers))
+        Drive(folder, plan, observers, hold, caught, cache).run(contents, work_off)
     return Run(folder.location)
+
+
+def _cache(
+    plan: Plan,
+    identity: dict[str, Any],
+    contents: LedgerContents,
+    on_failure: Callable[[str], None],
+) -> EvaluationCache | None:
+    """The cache, open for the kinds of machines that this run is known to compute on."""
+    if plan.config.cache is None:
+        return None
+    trained = [e.measurement for e in contents.evaluations.values()]
+    machines = [(m.device, m.build) for m in trained]
+    if _computes_here(plan.config):
+        here = plan.task.machine(gpu=plan.config.gpus_per_trial > 0)
+        machines += [here] if here else []
+    decisive = identity | {"task": plan.space.task, "release": versions()["autoshrink-ray"]}
+    return EvaluationCache(Folder(plan.config.cache), decisive, machines, on_failure)
+
+
+def _computes_here(config: SearchConfig) -> bool:
+    """Whether trials run on this machine; a cluster's may be of another kind."""
+    joins = config.address is not None or "RAY_ADDRESS" in os.environ
+    return config.executor == "in-process" or not joins
+
+
+def _require_extendable(plan: Plan, contents: LedgerContents) -> None:
+    """Checks, before anything is written, that the run so far is the beginning of the longer one.
+
+    Raises:
+        ConfigError: If not.
+    """
+    try:
+        Conductor(dict(enumerate(plan.searches())), MemoryLedger()).replay(contents)
+    except LedgerError as error:
+        raise ConfigError(
+            f"the run cannot be extended so, since its first round would have been another one: "
+            f"{error}"
+        ) from error
+
+
+def _notice(observers: Sequence[RunObserver], text: str) -> None:
+    for observer in observers:
+        observer.on_notice(text)
+
+
+def _set_aside_damaged(
+    folder: Folder, contents: LedgerContents, observers: Sequence[RunObserver]
+) -> None:
+    set_aside(folder, contents)
+    for damage in contents.damaged:
+        _notice(
+            observers,
+            f"ledger object {damage.name} is damaged ({damage.reason}); it is now in "
+            f"{files.set_aside_name(damage.name)}, and {contents.consequence(damage)}",
+        )
 
 
 def fresh_name(space: str) -> str:
@@ -83,17 +173,44 @@ def fresh_name(space: str) -> str:
     return f"{space}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _create(
-    folder: Folder, name: str, plan: Plan, identity: dict[str, Any], data: ProxyData
+def _earlier(
+    folder: Folder, name: str, identity: dict[str, Any], *, extend: bool
+) -> RunFile | None:
+    """The run's file, if there is a run; it has to be one that may go on with `identity`."""
+    if not RunFile.exists(folder):
+        require_free(name, folder, ours={files.LEASE})
+        return None
+    old = RunFile.read(folder)
+    require_same(name, old.identity, identity, EXTENSIONS if extend else {})
+    return old
+
+
+def _enter(
+    folder: Folder,
+    old: RunFile | None,
+    name: str,
+    plan: Plan,
+    identity: dict[str, Any],
+    data: ProxyData,
 ) -> None:
+    """Writes the run's file when it starts first, and again when it is extended."""
+    if old is not None and old.identity == identity:
+        return
     RunFile(
         name=name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=old.created if old else datetime.now(UTC).isoformat(timespec="seconds"),
         identity=identity,
         config=plan.config.model_dump(mode="json"),
         data_summary=data.summary,
         versions=versions(),
     ).write(folder)
+
+
+EXTENSIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "keep_fraction": lambda old, new: new < old,
+    "searches": lambda old, new: new > old,
+}
+"""What a run can be extended by, and in which direction."""
 
 
 def require_free(name: str, folder: Folder, ours: Collection[str] = ()) -> None:
@@ -112,28 +229,45 @@ def require_free(name: str, folder: Folder, ours: Collection[str] = ()) -> None:
         raise ConfigError(f"the name {name!r} belongs to something else: choose another --name")
 
 
-def require_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+def require_same(
+    name: str,
+    old: dict[str, Any],
+    new: dict[str, Any],
+    extensions: Mapping[str, Callable[[Any, Any], bool]] | None = None,
+) -> None:
     """Checks that a run goes on as it began.
 
     Args:
         name: The run's name.
         old: Its identity.
         new: Identity of what was asked for now.
+        extensions: Keys that may change, and for each whether it may from one value to another.
 
     Raises:
         ConfigError: Naming each difference.
     """
-    differences = _differences(old, new)
+    extended = {
+        key: old[key]
+        for key, allowed in (extensions or {}).items()
+        if old.get(key) is not None and new.get(key) is not None and allowed(old[key], new[key])
+    }
+    differences = _differences(old, {**new, **extended})
     if differences:
         raise ConfigError(
             f"the run {name!r} exists with another configuration: {'; '.join(differences)}; "
             f"choose another --name, or give the same configuration to go on with it"
+            f"{_EXTEND if any(old.get(key) != new.get(key) for key in EXTENSIONS) else ''}"
         )
 
 
-def _says_finished(folder: Folder) -> bool:
-    """Whether an earlier attempt finished the run and left everything in place."""
-    return any(end.status == "finished" for end in Run(folder.location).ledger.ends.values())
+_EXTEND = " (--extend lets keep_fraction be smaller and searches more)"
+
+
+def _is_complete(folder: Folder) -> bool:
+    """Whether the run is finished and its last driver left everything in place."""
+    run = Run(folder.location)
+    intact = not run.ledger.damaged and not run.ledger.lost
+    return run.status == "finished" and run.last_end == "finished" and intact
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -145,47 +279,6 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         elif before != after:
             found.append(f"{prefix}{key} was {before!r}, now {after!r}")
     return found
-
-
-def _drive(folder: Folder, plan: Plan, work_off: WorkOff, observers: Sequence[RunObserver]) -> None:
-    """One driver attempt: replay, work off what is left, leave a readable run behind."""
-    contents = read_ledger(folder)
-    ledger = Ledger(folder, next_attempt(contents, secrets.token_hex(4)), contents.sources)
-    conductor = Conductor(dict(enumerate(plan.searches())), ledger, observers)
-    try:
-        conductor.replay(contents)
-        with interruptible() as caught:
-            work_off(_dispatcher(plan, conductor), lambda: bool(caught))
-        if not conductor.finished:
-            if caught:
-                raise RunInterruptedError(caught[-1])
-            raise RunError("the executor returned before the run was finished; it can be resumed")
-    except RunInterruptedError as error:
-        _leave_readable(folder, ledger, End(status="interrupted", message=str(error)))
-        raise
-    except Exception as error:
-        _leave_readable(folder, ledger, End(status="failed", message=told(error)))
-        raise
-    write_results(folder)
-    ledger.append_end(End(status="finished"))
-
-
-def told(error: Exception) -> str:
-    """What a run's record says of an error: ours explains itself, any other one is named, too."""
-    return str(error) if isinstance(error, AutoshrinkError) else f"{type(error).__name__}: {error}"
-
-
-def _leave_readable(folder: Folder, ledger: Ledger, end: End) -> None:
-    """As far as the storage still allows; what stopped the run matters more than this."""
-    with suppress(AutoshrinkError):
-        ledger.append_end(end)
-        write_results(folder)
-
-
-def _dispatcher(plan: Plan, conductor: Conductor) -> Dispatcher:
-    if plan.config.granularity == "search":
-        return SearchDispatcher(conductor, plan.config.max_retries)
-    return CandidateDispatcher(conductor, plan.config.max_retries)
 
 
 @contextmanager

@@ -12,18 +12,21 @@ from pydantic import BaseModel, Field, field_validator
 
 from autoshrink_ray import files
 from autoshrink_ray.storage import Folder
+from autoshrink_ray.topology import MAX_NODES, MIN_NODES
 
 SCHEMA_VERSION = 1
 
 _PACKAGES = ("autoshrink-ray", "ray", "torch", "torchvision", "numpy", "pyarrow")
 
 
-class _Identity(BaseModel, extra="allow"):
+class _Identity(BaseModel, extra="allow", strict=True, allow_inf_nan=False):
     """The part of an identity that reading a run rests on."""
 
     space: str
-    searches: int = Field(ge=1)
-    seed: int
+    searches: int = Field(ge=1, le=999)
+    seed: int = Field(ge=0)
+    nodes: int = Field(ge=MIN_NODES, le=MAX_NODES)
+    keep_fraction: float | None = Field(default=None, gt=0, lt=1)
     objective: str
     cost_weight: float
     data_fingerprint: str

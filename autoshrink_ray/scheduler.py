@@ -14,8 +14,16 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from autoshrink_ray.dispatch import Assignment, Dispatcher, Outcome
+from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.errors import AutoshrinkError, RunError
+from autoshrink_ray.work import Assignment, Loss, Outcome
+
+_NODE_LOST = ("its node has died", "is temporarily unavailable")
+"""What Ray's error says when an actor went with its node.
+
+A node tells at once when one of its processes dies; an actor that cannot be reached and is not
+known to be dead is one of a node that has gone, or been cut off, a moment ago.
+"""
 
 
 class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
@@ -72,7 +80,12 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         return self.failure is not None or self._dispatcher.finished
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        if self._assignments[trial.trial_id].work.exclusive:
+        assignment = self._assignments.get(trial.trial_id)
+        if assignment is None:
+            # Tune starts a trial again by itself if its node was preempted. The work of this one
+            # is in line already, for another trial.
+            tune_controller.stop_trial(trial)
+        elif assignment.work.exclusive:
             self._give_own_device(tune_controller, trial)
         elif self._warm is None:
             self._warm = trial.placement_group_factory
@@ -111,7 +124,9 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         if assignment is None:
             return
         try:
-            self._dispatcher.lost(assignment.number, last_line(trial.error_file))
+            text = error_text(trial.error_file)
+            reason, loss = last_line(text), _kind_of_loss(trial, text)
+            self._dispatcher.lost(assignment.number, reason, loss)
         except AutoshrinkError as error:
             self.failure = error
 
@@ -195,8 +210,19 @@ def _actor_cache(tune_controller: Any) -> Any:
     return getattr(tune_controller, "_tune_controller", tune_controller)._actor_cache
 
 
-def last_line(error_file: str | None) -> str:
+def error_text(error_file: str | None) -> str:
     """What a trial died of, from the file that Tune keeps for it on the driver's disk."""
-    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    return Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+
+
+def last_line(text: str) -> str:
+    """The last line of `text` that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "unknown reason"
+
+
+def _kind_of_loss(trial: Trial, text: str) -> Loss:
+    """Tune counts no failure where Ray reports a preemption; Ray names a node that died."""
+    if "died" in text and trial.num_failures == 0:
+        return "preemption"
+    return "node" if any(words in text for words in _NODE_LOST) else "worker"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -14,6 +17,24 @@ from autoshrink_ray.errors import StorageError
 
 _FAILURES = (OSError, pa.ArrowException)
 """What a filesystem raises; Arrow's own exceptions are for paths that it does not take at all."""
+
+PATIENCE = 60.0
+"""Seconds for which a place that does not answer is asked again."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+"""Seconds between two tries; the pause doubles."""
+
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH"),
+        *("EHOSTDOWN", "EHOSTUNREACH", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "ENOTCONN"),
+    )
+)
+"""Error numbers of a disk or network that may come back by itself."""
+
+_REFUSALS = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "status 40")
+"""What an object store says when asking again cannot help."""
 
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 """Filesystems whose objects appear whole when their stream is closed; they know no rename."""
@@ -53,12 +74,37 @@ def join(location: str, *parts: str) -> str:
     return "/".join([base.rstrip("/"), *parts]) + mark + query
 
 
+Result = TypeVar("Result")
+
+
+def _patiently(filesystem: fs.FileSystem, action: Callable[[], Result]) -> Result:
+    """Does `action`, again and again while it fails for a reason that may pass."""
+    deadline, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
+    while True:
+        try:
+            return action()
+        except _FAILURES as error:
+            if not _may_pass(filesystem, error) or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _may_pass(filesystem: fs.FileSystem, error: Exception) -> bool:
+    if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    if error.errno is not None:
+        return error.errno in _PASSING
+    is_remote = not isinstance(filesystem, fs.LocalFileSystem)
+    return is_remote and not any(words in str(error) for words in _REFUSALS)
+
+
 class Folder:
     """One folder of a filesystem: reads, and writes whole files atomically.
 
     A file is there completely or not at all, whenever a process dies. On an object store that
     is how objects work; elsewhere a file is written beside its name, flushed to the device and
-    renamed.
+    renamed. A place that does not answer is asked again for `PATIENCE` seconds.
 
     Args:
         location: Local path or URI. The folder need not exist.
@@ -80,7 +126,7 @@ class Folder:
 
     def _info(self, name: str) -> fs.FileInfo:
         try:
-            return self.filesystem.get_file_info(self._full(name))
+            return self._patiently(lambda: self.filesystem.get_file_info(self._full(name)))
         except _FAILURES as error:
             raise StorageError(f"cannot read {self._full(name)}: {error}") from error
 
@@ -91,10 +137,16 @@ class Folder:
             StorageError: If it cannot be read.
         """
         try:
-            with self.filesystem.open_input_stream(self._full(name)) as stream:
-                return bytes(stream.read())
+            return self._patiently(lambda: self._get(self._full(name)))
         except _FAILURES as error:
             raise StorageError(f"cannot read {self._full(name)}: {error}") from error
+
+    def _patiently(self, action: Callable[[], Result]) -> Result:
+        return _patiently(self.filesystem, action)
+
+    def _get(self, path: str) -> bytes:
+        with self.filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
         """Writes the file `name` atomically, over an older one if there is one.
@@ -104,12 +156,15 @@ class Folder:
         """
         target = self._full(name)
         try:
-            if self.filesystem.type_name in _OBJECT_STORES:
-                self._put(target, content)
-            else:
-                self._write_and_rename(target, content)
+            self._patiently(lambda: self._write_once(target, content))
         except _FAILURES as error:
             raise StorageError(f"cannot write {target}: {error}") from error
+
+    def _write_once(self, target: str, content: bytes) -> None:
+        if self.filesystem.type_name in _OBJECT_STORES:
+            self._put(target, content)
+        else:
+            self._write_and_rename(target, content)
 
     def _write_and_rename(self, target: str, content: bytes) -> None:
         temporary = f"{target}.{uuid.uuid4().hex}{_TEMPORARY}"
@@ -119,6 +174,8 @@ class Folder:
             if isinstance(self.filesystem, fs.LocalFileSystem):
                 _flush_to_device(temporary)
             self.filesystem.move(temporary, target)
+            if isinstance(self.filesystem, fs.LocalFileSystem):
+                _flush_to_device(target.rpartition("/")[0])  # the new name, too
         except _FAILURES:
             if self.filesystem.get_file_info(temporary).type != fs.FileType.NotFound:
                 self.filesystem.delete_file(temporary)
@@ -140,10 +197,19 @@ class Folder:
         wanted = fs.FileType.Directory if folders else fs.FileType.File
         selector = fs.FileSelector(self._full(name), recursive=recursive, allow_not_found=True)
         try:
-            infos = self.filesystem.get_file_info(selector)
+            infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
         except _FAILURES as error:
             raise StorageError(f"cannot list {self._full(name)}: {error}") from error
         return sorted(info.path for info in infos if info.type == wanted)
+
+    def move(self, name: str, new_name: str) -> None:
+        """Gives the file `name` another name in this folder, on an object store by a copy.
+
+        Raises:
+            StorageError: If it cannot be moved; it is then still there under one of the names.
+        """
+        self.write(new_name, self.read(name))
+        self.remove(name)
 
     def remove(self, name: str) -> None:
         """Deletes the file `name`.
@@ -152,9 +218,9 @@ class Folder:
             StorageError: If it cannot be deleted.
         """
         try:
-            self.filesystem.delete_file(self._full(name))
+            self._patiently(lambda: self.filesystem.delete_file(self._full(name)))
         except _FAILURES as error:
-            raise StorageError(f"cannot delete in {self.location}: {name}: {error}") from error
+            raise StorageError(f"cannot delete {self._full(name)}: {error}") from error
 
     def delete(self) -> None:
         """Deletes the folder with everything in it.

@@ -9,11 +9,21 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from autoshrink_ray import files
+from autoshrink_ray.errors import FileFormatError, LedgerError
 from autoshrink_ray.ledger import LedgerContents
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Evaluation
 
 COUNTS = {"macs", "params", "params_without_bn", "cost", "decoder_macs"}
+
+CIRCUMSTANCES = frozenset(
+    {"seconds", "cached", "attempts", "node", "device", "build", "queued", "started", "ended"}
+)
+"""Columns that tell how a result came about: no decision depends on them."""
+
+_MOST = 2**63
+"""What a column of counts cannot hold any more."""
 
 _COLUMNS: list[tuple[str, pa.DataType, Callable[[Evaluation], Any]]] = [
     ("search", pa.int32(), lambda e: e.candidate.search),
@@ -47,10 +57,7 @@ def evaluations_table(contents: LedgerContents, objective: Objective) -> pa.Tabl
     Failed evaluations have null metrics and a null score.
     """
     rows = [evaluation for _, evaluation in sorted(contents.evaluations.items())]
-    columns = {
-        name: pa.array([read(evaluation) for evaluation in rows], kind)
-        for name, kind, read in _COLUMNS
-    }
+    columns = {name: _column(name, kind, read, rows) for name, kind, read in _COLUMNS}
     names = {name for evaluation in rows for name in evaluation.measurement.metrics}
     always = {objective.quality_metric, objective.cost_metric, "macs", "params"}
     for name in sorted(names | always):
@@ -60,6 +67,15 @@ def evaluations_table(contents: LedgerContents, objective: Objective) -> pa.Tabl
     return pa.table(columns)
 
 
+def _column(
+    name: str, kind: pa.DataType, read: Callable[[Evaluation], Any], rows: list[Evaluation]
+) -> pa.Array:
+    try:
+        return pa.array([read(evaluation) for evaluation in rows], kind)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise LedgerError(f"the ledger holds a {name} that is none: {error}") from error
+
+
 def to_parquet(table: pa.Table) -> bytes:
     """A Parquet file's content."""
     sink = pa.BufferOutputStream()
@@ -67,9 +83,23 @@ def to_parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def from_parquet(content: bytes) -> pa.Table:
+    """The table in a Parquet file's content.
+
+    Raises:
+        FileFormatError: If it holds none.
+    """
+    try:
+        return parquet.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(f"{files.EVALUATIONS} is damaged: {error}") from error
+
+
 def _metric(evaluation: Evaluation, name: str) -> float | int | None:
     value = evaluation.measurement.metrics.get(name) if evaluation.complete else None
-    return int(value) if value is not None and name in COUNTS else value
+    if value is None or name not in COUNTS:
+        return value
+    return int(value) if abs(value) < _MOST else None
 
 
 def _score(evaluation: Evaluation, objective: Objective) -> float | None:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import faulthandler
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.config import SearchConfig
-from autoshrink_ray.dispatch import Assignment, CandidateDispatcher, Outcome, Task, Work, final
+from autoshrink_ray.dispatch import CandidateDispatcher, final
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Evaluation
+from autoshrink_ray.work import Assignment, Outcome, Retries, Task, Work
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Ends this process when what is done within takes too long, also inside native code.
+
+    The driver then takes the work for lost, as with any process that dies.
+    """
+    if seconds is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class Worker:
@@ -37,7 +57,8 @@ class Worker:
     def measure(self, task: Task) -> Outcome:
         """Trains one candidate, built from its canonical form."""
         started = time.time()
-        measurement = self._evaluator.evaluate(task.candidate.topology.canonical(), task.seed)
+        with time_limit(self.plan.config.trial_timeout):
+            measurement = self._evaluator.evaluate(task.candidate.topology.canonical(), task.seed)
         return Outcome(
             candidate=task.candidate,
             measurement=measurement,
@@ -66,7 +87,7 @@ class SearchSession:
         self._conductor = Conductor({number: search}, self._ledger)
         known = {evaluation.candidate.place: evaluation for evaluation in work.known}
         self._conductor.replay(LedgerContents(evaluations=known))
-        self._dispatcher = CandidateDispatcher(self._conductor, max_retries=0)
+        self._dispatcher = CandidateDispatcher(self._conductor, Retries(worker=0, node=0))
         self._unheard: tuple[Assignment, list[Outcome]] | None = None
 
     def step(self) -> list[Outcome]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.errors import FileFormatError, StorageError
+from autoshrink_ray.errors import UsageError
 from autoshrink_ray.files import TRAIN
 from autoshrink_ray.objective import objective
 from autoshrink_ray.storage import Folder, join
@@ -95,10 +95,10 @@ def _row(run: TrainingRun) -> list[str]:
     try:
         quality = run.file.quality
         points = objective(quality).quality
-        values = [record[quality] for record in run.history]
+        values = [record[quality] for record in run.history if quality in record]
         best = metrics_line({quality: max(values, key=points)}) if values else "-"
-        return [run.name, run.network.space, run.status, f"{len(values)} epochs", best]
-    except (FileFormatError, StorageError) as error:
+        return [run.name, run.network.space, run.status, f"{len(run.history)} epochs", best]
+    except UsageError as error:
         return [run.folder.path.rpartition("/")[2], "-", "damaged", "-", str(error)]
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import ConfigError, RunError, choices
+from autoshrink_ray.files import NOT_YAML
 from launch.sources import network_at, put, source_at
 from launch.tables import cell_text
 from search_spaces.derive import derive as derive_network
@@ -227,7 +228,7 @@ def _macro(options: dict[str, Any], settings: list[str]) -> dict[str, Any]:
             raise ConfigError(f"{key} is given twice: {macro[key]} and {value}")
         try:
             macro[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except NOT_YAML as error:
             problem = " ".join(str(error).split())
             raise ConfigError(f"--set {key}: the value is not valid YAML: {problem}") from error
     return macro

@@ -10,6 +10,7 @@ import yaml
 
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.files import NOT_YAML
 
 DATA = "Data and training"
 RUN = "Execution"
@@ -86,5 +87,5 @@ def _change(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set takes KEY=VALUE, got {text!r}")
     try:
         return key, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         raise ConfigError(f"--set {key}=VALUE takes a value as in YAML, got {value!r}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from autoshrink_ray.config import SearchConfig, merge, preset, read_config
 from autoshrink_ray.errors import AutoshrinkError, ConfigError, UsageError
+from autoshrink_ray.json_progress import JsonProgress
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.progress import ConsoleProgress
 from autoshrink_ray.run import run_search
@@ -30,6 +33,8 @@ EXAMPLES = """
   autoshrink-ray search --preset paper-rnn --data text:ptb --searches 4
 
   autoshrink-ray search my.yaml --seed 1 --print-config
+
+  autoshrink-ray search --name night --keep-fraction 0.005 --extend
 
   autoshrink-ray search --algorithm random --budget 50 --data parquet:images
 
@@ -102,6 +107,22 @@ def search(
     max_retries: Annotated[
         int | None, option("Tries for a candidate that a worker lost. (default 3)", RUN)
     ] = None,
+    max_node_losses: Annotated[
+        int | None, option("Tries for a candidate that a lost node took along. (default 20)", RUN)
+    ] = None,
+    trial_timeout: Annotated[
+        float | None, option("Seconds after which a training counts as lost.", RUN)
+    ] = None,
+    cache: Annotated[
+        str | None, option("Folder or URI of measurements that runs share.", RUN)
+    ] = None,
+    extend: Annotated[
+        bool, option("Go on with a smaller --keep-fraction or more --searches.", RUN, "--extend")
+    ] = False,
+    fast: Annotated[
+        bool,
+        option("Faster algorithms that may give other last digits each time.", DATA, "--fast"),
+    ] = False,
     granularity: Annotated[
         str | None, option("candidate or search: what a trial is. (default candidate)", RUN)
     ] = None,
@@ -112,6 +133,9 @@ def search(
         bool, option("Show the resolved configuration and stop.", RUN, "--print-config")
     ] = False,
     quiet: options.Quiet = False,
+    json_progress: Annotated[
+        bool, option("Progress as JSON, an object a line.", RUN, "--json-progress")
+    ] = False,
 ) -> None:
     """Run a search, or go on with the run of that name."""
     given = {key: value for key, value in locals().items() if value is not None}
@@ -120,7 +144,16 @@ def search(
         shown = Plan.of(chosen).config.model_dump(mode="json") | {"space": chosen.space}
         typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
         return
-    _run(chosen, quiet=quiet)
+    if extend and chosen.name is None:
+        raise ConfigError("--extend goes on with a run that is there: give its --name")
+    if json_progress and quiet:
+        raise ConfigError("--json-progress and --quiet contradict each other: choose one")
+    if json_progress:
+        progress = JsonProgress(sys.stdout)
+        with redirect_stdout(sys.stderr):  # Ray's messages are no events
+            progress.end(run_search(chosen, observers=[progress], extend=extend))
+    else:
+        _run(chosen, quiet=quiet, extend=extend)
 
 
 def configuration(given: dict[str, Any]) -> SearchConfig:
@@ -132,6 +165,8 @@ def configuration(given: dict[str, Any]) -> SearchConfig:
         layers.append(read_config(given["config"]))
     settings = {key: given[key] for key in SearchConfig.model_fields if key in given}
     proxy = {key: given[key] for key in _PROXY if key in given}
+    if given.get("fast"):
+        proxy["deterministic"] = False
     layers.append(settings | ({"proxy": proxy} if proxy else {}))
     config = SearchConfig.of(merge(*layers))
     if "candidates" in given and config.algorithm == "random":
@@ -142,11 +177,11 @@ def configuration(given: dict[str, Any]) -> SearchConfig:
     return config
 
 
-def _run(config: SearchConfig, *, quiet: bool) -> None:
+def _run(config: SearchConfig, *, quiet: bool, extend: bool) -> None:
     console = Console()
     try:
         with ConsoleProgress(Console(quiet=quiet)) as progress:
-            run = run_search(config, observers=[progress])
+            run = run_search(config, observers=[progress], extend=extend)
     except AutoshrinkError as error:
         if not isinstance(error, UsageError) and config.name is None:
             console.print("`autoshrink-ray runs` lists the run; give its name to go on with it")

@@ -21,6 +21,15 @@ def print_run(console: Console, run: Run) -> None:
     else:
         console.print(f"[bold]Best cell[/bold] (round {run.best.round}, {metrics_text(run.best)})")
         console.print(cell_text(run.best.topology), highlight=False, markup=False)
+    if len(run.machines) > 1:
+        kinds = "; ".join(run.machines)
+        console.print(
+            f"trained on different machines, so last digits may not be comparable: {kinds}",
+            highlight=False,
+            markup=False,
+        )
+    for damage in run.ledger.damaged:
+        console.print(f"damaged: {damage.name}: {damage.reason}", highlight=False, markup=False)
     if run.message:
         console.print(f"{run.status}: {run.message}", highlight=False, markup=False)
     location = escape(run.folder.location)

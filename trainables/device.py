@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -43,10 +46,10 @@ class Compute:
 
     @property
     def name(self) -> str:
-        """`cpu`, or the GPU's model name."""
+        """The GPU's model, or `cpu`, the instructions that torch uses, and the CPU's model."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
-        return self.device.type
+        return f"cpu {torch.backends.cpu.get_cpu_capability()} {_cpu_model()}"
 
     @property
     def build(self) -> str:
@@ -71,6 +74,14 @@ class Compute:
         """Gives cached memory back to the device."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def machine(*, gpu: bool) -> tuple[str, str] | None:
+    """Name and build of what this process computes on; None for a GPU where there is none."""
+    if gpu and not torch.cuda.is_available():
+        return None
+    compute = Compute.available(threads=1, gpu=gpu, deterministic=True)
+    return compute.name, compute.build
 
 
 def keep_freed_memory() -> None:
@@ -105,3 +116,14 @@ def _set_algorithms(deterministic: bool, fill_memory: bool, benchmark: bool) -> 
     # Filling every new tensor with NaN finds reads of uninitialised memory, and costs time.
     torch.utils.deterministic.fill_uninitialized_memory = fill_memory  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = benchmark
+
+
+@cache
+def _cpu_model() -> str:
+    """As the kernel names it, or at least the architecture."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.machine()

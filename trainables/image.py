@@ -19,7 +19,7 @@ from autoshrink_ray.seeds import derive_seed
 from autoshrink_ray.topology import Topology
 from trainables.batches import EndlessShuffle, as_tensor
 from trainables.data import ImageSet
-from trainables.device import Compute
+from trainables.device import Compute, machine
 from trainables.measure import Progress, measure, require_finite
 from trainables.stop_rules import Count, ImageEpoch, ImageStopRules, MovingAverage, Positive
 
@@ -241,6 +241,10 @@ class ImageTask:
 
     objective = "accuracy"
     Proxy: type[Settings] = ImageProxy
+
+    def machine(self, *, gpu: bool) -> tuple[str, str] | None:
+        """What trains here; see `autoshrink_ray.contracts.ProxyTask`."""
+        return machine(gpu=gpu)
 
     def load(
         self, request: DataRequest, space: SearchSpace, macro: Any, proxy: ImageProxy

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray import tune
 
-from autoshrink_ray.dispatch import Work
+from autoshrink_ray.work import Work
 from autoshrink_ray.worker import SearchSession, Worker
 
 

@@ -19,7 +19,7 @@ from autoshrink_ray.topology import Topology
 from trainables.batches import as_tensor, segments, text_columns
 from trainables.data import TextSet
 from trainables.decoder import decoder_loss
-from trainables.device import Compute
+from trainables.device import Compute, machine
 from trainables.measure import DivergedError, Progress, measure, require_finite
 from trainables.stop_rules import Count, Fraction, MovingAverage, Positive, TextEpoch, TextStopRules
 
@@ -258,6 +258,10 @@ class TextTask:
 
     objective = "perplexity"
     Proxy: type[Settings] = TextProxy
+
+    def machine(self, *, gpu: bool) -> tuple[str, str] | None:
+        """What trains here; see `autoshrink_ray.contracts.ProxyTask`."""
+        return machine(gpu=gpu)
 
     def load(
         self, request: DataRequest, space: SearchSpace, macro: Any, proxy: TextProxy

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from autoshrink_ray.dispatch import Assignment, Dispatcher
+from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
 from autoshrink_ray.plan import Plan
+from autoshrink_ray.work import Assignment
 from autoshrink_ray.worker import SearchSession, Worker
 
 

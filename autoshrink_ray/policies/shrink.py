@@ -39,7 +39,7 @@ class ShrinkPolicy(RoundPolicy):
         super().__init__(search, objective)
         self._initial = initial
         self._candidates = candidates
-        self._last_size = max(1, round(keep_fraction * len(initial.edges)))
+        self._last_size = last_size(keep_fraction, len(initial.edges))
         self._seed = seed
 
     @property
@@ -54,9 +54,19 @@ class ShrinkPolicy(RoundPolicy):
         return tuple((parent.without(edge), edge) for edge in drawn[: self._candidates])
 
     def _is_final(self, round_number: int, winner: Topology) -> bool:
-        return len(winner.edges) <= self._last_size or not eligible_edges(winner)
+        return ends_with(winner, self._last_size)
 
 
 def eligible_edges(parent: Topology) -> list[Edge]:
     """Edges whose removal leaves at least one edge after pruning, in order."""
     return [edge for edge in parent.edges if parent.without(edge).edges]
+
+
+def last_size(keep_fraction: float, edges: int) -> int:
+    """Number of edges at which a search that starts from `edges` ends (paper; ours: at least 1)."""
+    return max(1, round(keep_fraction * edges))
+
+
+def ends_with(winner: Topology, size: int) -> bool:
+    """Whether a search that goes down to `size` edges ends when `winner` has won a round."""
+    return len(winner.edges) <= size or not eligible_edges(winner)

@@ -203,7 +203,8 @@ def measure(candidates: int, warm_up: int, workers: int, repeats: int) -> dict[s
 
 
 @contextmanager
-def _cluster(workers: int) -> Iterator[None]:
+def cluster(workers: int) -> Iterator[None]:
+    """A local cluster with as many CPUs as there are workers."""
     ray.init(
         address="local",
         num_cpus=workers,
@@ -278,7 +279,7 @@ def main() -> None:
     if given.warm_up < given.workers:
         parser.error(f"--warm-up is at least --workers, {given.workers}, got {given.warm_up}")
     host = machine()
-    with _cluster(given.workers):
+    with cluster(given.workers):
         samples = measure(given.candidates, given.warm_up, given.workers, given.repeats)
     print(host)
     print(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from autoshrink_ray.conductor import Conductor, Search
-from autoshrink_ray.dispatch import Assignment, CandidateDispatcher, Outcome
+from autoshrink_ray.dispatch import CandidateDispatcher
 from autoshrink_ray.ledger import LedgerWriter, MemoryLedger
 from autoshrink_ray.policies import Policy
 from autoshrink_ray.records import Candidate
 from autoshrink_ray.topology import Topology
+from autoshrink_ray.work import Assignment, Outcome, Retries
 from tests.contracts.scoring import Score, accuracy_of, complete, evaluation, measure
 
 Drive = Callable[[Mapping[int, Search]], None]
@@ -36,7 +37,7 @@ def by_dispatcher(
 
 def work_off(conductor: Conductor, score: Score = measure) -> None:
     """Brings what a conductor holds to its end."""
-    dispatcher = CandidateDispatcher(conductor, max_retries=0)
+    dispatcher = CandidateDispatcher(conductor, Retries(worker=0))
     out: list[Assignment] = []
     while True:
         while (assignment := dispatcher.next()) is not None:
@@ -46,7 +47,6 @@ def work_off(conductor: Conductor, score: Score = measure) -> None:
         latest = out.pop()
         dispatcher.report(latest.number, outcomes(latest, score))
     assert dispatcher.finished
-    assert dispatcher.in_flight == 0
 
 
 def outcomes(assignment: Assignment, score: Score = measure) -> list[Outcome]:

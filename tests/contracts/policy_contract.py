@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from autoshrink_ray.errors import RoundFailedError
 from autoshrink_ray.objective import OBJECTIVES
 from autoshrink_ray.policies import Policy
-from autoshrink_ray.records import Candidate, Decision, Measurement
+from autoshrink_ray.records import Candidate, Decision, Evaluation, Measurement
 from autoshrink_ray.topology import Topology
 from tests.contracts.drivers import Drive, by_loop
 from tests.contracts.policies import POLICIES, MakePolicy, searches
-from tests.contracts.scoring import complete, evaluation, failed, measure_all
+from tests.contracts.scoring import complete, evaluation, failed, measure, measure_all
 
 SEEDS = range(12)
 
@@ -187,6 +188,16 @@ class PolicyContract:
             policy.decide()
         assert policy.decisions == expected
 
+    @given(st.data())
+    def test_order_repeats_and_late_results_do_not_matter(
+        self, make: MakePolicy, data: st.DataObject
+    ) -> None:
+        """Some trainings fail, some results come several times, and not the same each time."""
+        seed = data.draw(st.integers(0, 3), label="seed")
+        expected, plain_failure = _recorded(make(seed), lambda own: own)
+        found, failure = _recorded(make(seed), lambda own: data.draw(_disorder(own)))
+        assert (found, failure) == (expected, plain_failure)
+
     def test_the_seed_alone_decides(self, make: MakePolicy) -> None:
         first = [decisions_by_loop(make, seed) for seed in SEEDS]
         assert first == [decisions_by_loop(make, seed) for seed in SEEDS]
@@ -204,6 +215,32 @@ class PolicyContract:
             by_loop(searches(lambda seed, search, policy=policy: policy, seed), measure_all)
             assert policy.best is not None
             assert policy.best.score == max(decision.score for decision in policy.decisions)
+
+
+@st.composite
+def _disorder(draw: st.DrawFn, own: list[Evaluation]) -> list[Evaluation]:
+    """All of `own` in any order, and behind each one some that say something else."""
+    found = draw(st.permutations(own))
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(found) - 1))
+        other = found[place].model_copy(update={"measurement": draw(measurements)})
+        found.insert(draw(st.integers(place + 1, len(found))), other)
+    return found
+
+
+def _recorded(
+    policy: Policy, arrange: Callable[[list[Evaluation]], list[Evaluation]]
+) -> tuple[tuple[Decision, ...], str]:
+    """Decisions of a whole search whose results are recorded as arranged, and why it failed."""
+    while not policy.finished:
+        own = [evaluation(c, measure(c.topology, c.round)) for c in policy.propose()]
+        for result in arrange(own):
+            policy.record(result)
+        try:
+            assert policy.decide() is not None
+        except RoundFailedError as error:
+            return policy.decisions, str(error)
+    return policy.decisions, ""
 
 
 def decisions_by_loop(make: MakePolicy, seed: int) -> tuple[Decision, ...]:

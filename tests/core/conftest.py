@@ -9,6 +9,12 @@ import pytest
 from autoshrink_ray import SearchConfig
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage that fails is not asked again, unless a test says so."""
+    monkeypatch.setattr("autoshrink_ray.storage.PATIENCE", 0.0)
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
     return tmp_path / "runs"

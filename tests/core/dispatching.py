@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from autoshrink_ray.conductor import Conductor, Search
-from autoshrink_ray.dispatch import (
-    Assignment,
-    CandidateDispatcher,
-    Dispatcher,
-    Outcome,
-    SearchDispatcher,
-)
+from autoshrink_ray.dispatch import CandidateDispatcher, Dispatcher, SearchDispatcher
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger
 from autoshrink_ray.objective import OBJECTIVES
 from autoshrink_ray.policies import ShrinkPolicy
 from autoshrink_ray.records import Evaluation, Measurement
 from autoshrink_ray.topology import Topology
+from autoshrink_ray.work import Assignment, Loss, Outcome, Retries
 from tests.contracts.drivers import outcomes
 from tests.contracts.scoring import complete, measure_all
 
@@ -49,13 +44,16 @@ class Driver:
         *,
         kind: type[CandidateDispatcher] | type[SearchDispatcher] = CandidateDispatcher,
         max_retries: int = 3,
+        node_retries: int = 20,
         known: LedgerContents | None = None,
     ) -> None:
         self.ledger = MemoryLedger()
         self.conductor = Conductor(found, self.ledger)
         self.conductor.replay(known or LedgerContents())
         self.time = 100.0
-        self.dispatcher: Dispatcher = kind(self.conductor, max_retries, lambda: self.time)
+        self.dispatcher: Dispatcher = kind(
+            self.conductor, Retries(worker=max_retries, node=node_retries), clock=lambda: self.time
+        )
 
     def next(self) -> Assignment:
         """Work, where there has to be some."""
@@ -69,8 +67,10 @@ class Driver:
 
         return self.dispatcher.report(assignment.number, outcomes(assignment, score))
 
-    def lose(self, assignment: Assignment, reason: str = "node 3 went away") -> None:
-        self.dispatcher.lost(assignment.number, reason)
+    def lose(
+        self, assignment: Assignment, reason: str = "node 3 went away", loss: Loss = "worker"
+    ) -> None:
+        self.dispatcher.lost(assignment.number, reason, loss)
 
     @property
     def evaluations(self) -> list[Evaluation]:

@@ -34,11 +34,15 @@ class Notes(RunObserver):
 
     def __init__(self, at: int = -1, action: Callable[[], Any] = lambda: None) -> None:
         self.heard: list[Any] = []
+        self.notices: list[str] = []
         self._at = at
         self._action = action
 
     def on_start(self, run: Run, plan: Any, data: Any) -> None:
         self.heard.append(run.ledger)
+
+    def on_notice(self, text: str) -> None:
+        self.notices.append(text)
 
     def on_evaluation(self, evaluation: Evaluation) -> None:
         self.heard.append(evaluation)
@@ -78,6 +82,6 @@ def interrupted(tiny: SearchConfig, at: int, **changes: Any) -> None:
 def results(run: Run) -> dict[tuple[int, int, int], tuple[Any, ...]]:
     """All that training gave, to the bit."""
     return {
-        place: (e.seed, e.measurement.status, e.measurement.metrics, e.measurement.curve, e.cached)
+        place: (e.seed, e.measurement.status, e.measurement.metrics, e.measurement.curve)
         for place, e in run.ledger.evaluations.items()
     }

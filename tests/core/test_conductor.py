@@ -166,18 +166,14 @@ def test_seeds_follow_from_evaluation_seed_and_key() -> None:
     assert Search(one.policy, 2).seed_of(candidate) != one.seed_of(candidate)
 
 
-def test_several_searches_have_one_best() -> None:
-    found = searches(shrink, 0, 1, 2)
-    conductor = Conductor(found, MemoryLedger())
-    assert conductor.best is None
+def test_a_run_is_finished_when_all_its_searches_are() -> None:
+    conductor = Conductor(searches(shrink, 0, 1), MemoryLedger())
+    while not conductor.searches[0].policy.finished:
+        assert not conductor.finished
+        accept_all(conductor, complete(0.5), 0)
     assert not conductor.finished
-    for search, accuracy in ((0, 0.5), (1, 0.75), (2, 0.25)):
-        accept_all(conductor, complete(accuracy), search)
-    assert conductor.best is not None
-    assert conductor.best.search == 1
     work_off(conductor, lambda topology, seed: complete(0.1))
     assert conductor.finished
-    assert conductor.best.search == 1
 
 
 def test_records_of_a_search_are_in_order_whatever_came_first() -> None:
@@ -259,9 +255,33 @@ def test_a_ledger_with_holes_leads_to_the_same_end(name: str, data: st.DataObjec
     chance = random.Random(data.draw(st.integers(0, 1000)))
     share = data.draw(st.sampled_from([0.1, 0.5, 0.9]))
     some = [e for e in run.evaluations if chance.random() < share]
-    conductor, _ = going_on(make, contents(some, run.decisions))
-    work_off(conductor, measure_all)
-    assert in_order(decided(conductor)) == in_order(run.decisions)
+    conductor, ledger = going_on(make, contents(some, run.decisions))
+    other = data.draw(st.sampled_from([measure_all, lambda topology, seed: complete(0.9)]))
+    work_off(conductor, other)
+    assert ledger.decisions == [], "they stand, whatever is measured again now"
+    assert winners(decided(conductor)) == winners(run.decisions)
+    places = {e.candidate.place for e in some + ledger.evaluations}
+    assert places == {e.candidate.place for e in run.evaluations}
+
+
+def winners(decisions: list[Decision]) -> list[Any]:
+    """What the next round depends on, and the answer."""
+    return [(d.search, d.round, d.topology, d.score, d.final) for d in in_order(decisions)]
+
+
+def test_a_decision_has_to_follow_from_what_is_left() -> None:
+    """Also where another of its evaluations is lost."""
+    run = RUNS["shrink"]
+    first = next(d for d in run.decisions if (d.search, d.round) == (0, 1))
+    _, lost, changed = (line.index for line in first.ranking)
+    known = contents(run.evaluations, [first])
+    del known.evaluations[0, 1, lost]
+    accept_all(going_on(shrink, known)[0], complete(0.5))
+    old = known.evaluations[0, 1, changed]
+    known.evaluations[0, 1, changed] = old.model_copy(update={"measurement": complete(0.99)})
+    conductor, _ = going_on(shrink, known)
+    with pytest.raises(LedgerError, match="does not follow from its evaluations"):
+        accept_all(conductor, complete(0.5))
 
 
 @each_policy
@@ -307,7 +327,7 @@ def test_an_evaluation_of_another_configuration_is_refused(change: dict[str, Any
     assert f"seed {wrong.seed}; expected {first.candidate.topology.key}" in message
 
 
-@pytest.mark.parametrize("change", [{"winner": 99}, {"score": 5.0}, {"final": True}])
+@pytest.mark.parametrize("change", [{"winner": 99}, {"score": 5.0}, {"removed": (0, 99)}])
 def test_a_decision_that_does_not_follow_is_refused(change: dict[str, Any]) -> None:
     run = RUNS["shrink"]
     first = next(d for d in run.decisions if (d.search, d.round) == (0, 1))

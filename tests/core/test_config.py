@@ -99,6 +99,8 @@ def test_a_name_that_can_be_a_folder(name: str) -> None:
             {"algorithm": "random", "budget": 5, "keep_fraction": 0.5},
             "keep_fraction belongs to algorithm shrink, got algorithm random",
         ),
+        ({"cache": "x", "granularity": "search"}, "a cache needs granularity candidate"),
+        ({"trial_timeout": 5, "executor": "in-process"}, "trial_timeout ends a trial's process"),
         ({"budget": 5}, "budget belongs to algorithm random, got algorithm shrink"),
     ],
 )

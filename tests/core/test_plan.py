@@ -32,7 +32,7 @@ def test_the_plan_fills_in_every_default_of_the_space() -> None:
     [
         (
             {"space": "gan"},
-            "unknown search space 'gan'; choose one of cnn, .*rnn, or give",
+            "unknown search space 'gan'; choose one of cnn, .*rnn.*, or give",
         ),
         ({"space": "nowhere.at:all"}, "a plug-in is an importable module, got 'nowhere.at'"),
         ({"space": "search_spaces.cnn:NOPE"}, "has no attribute 'NOPE'"),
@@ -99,14 +99,17 @@ def identity(fingerprint: str = "f", **settings: Any) -> dict[str, Any]:
 
 EXECUTION_CHANGES: dict[str, Any] = {
     "address": "10.0.0.1:6379",
+    "cache": "/somewhere/cache",
     "data": "parquet:elsewhere",
     "executor": "in-process",
     "granularity": "search",
     "max_concurrent": 2,
+    "max_node_losses": 0,
     "max_retries": 0,
     "name": "mine",
     "plugins": ["tests.plugins.table"],
     "storage": "/somewhere/else",
+    "trial_timeout": 5,
 }
 
 IDENTITY_CHANGES: dict[str, Any] = {

@@ -10,9 +10,10 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from autoshrink_ray.conductor import Conductor
-from autoshrink_ray.dispatch import Assignment, CandidateDispatcher
+from autoshrink_ray.dispatch import CandidateDispatcher
 from autoshrink_ray.errors import RoundFailedError
 from autoshrink_ray.ledger import MemoryLedger
+from autoshrink_ray.work import Assignment, Retries
 from tests.contracts.drivers import Drive, by_dispatcher, by_loop, outcomes
 from tests.contracts.policies import MakePolicy, searches
 from tests.contracts.policy_contract import DriverContract, PolicyContract, each_policy
@@ -33,7 +34,7 @@ class TestDrivenByTheDispatcher(DriverContract):
 
 def drive_at_random(conductor: Conductor, choose: Callable[[int], int]) -> None:
     """Asks, reports and loses work in whatever order `choose(n)`, in 0..n-1, says."""
-    dispatcher = CandidateDispatcher(conductor, max_retries=1000)
+    dispatcher = CandidateDispatcher(conductor, Retries(worker=1000))
     out: list[Assignment] = []
     while not dispatcher.finished:
         if (not out or choose(2)) and (fresh := dispatcher.next()) is not None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from autoshrink_ray import Run, SearchConfig, run_search
-from autoshrink_ray import run as run_module
+from autoshrink_ray import Run, SearchConfig, drive, run_search
 from autoshrink_ray.errors import ConfigError, RoundFailedError, RunInterruptedError
 from autoshrink_ray.executors.inprocess import InProcessExecutor
 from tests.core.runs import (
@@ -83,7 +82,7 @@ def test_results_that_were_not_written_any_more_are_written_later(
 ) -> None:
     """The driver died after the last decision."""
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "write_results", lambda folder: crash())
+        patch.setattr(drive, "write_results", lambda folder: crash())
         with pytest.raises(Death):
             run_search(tiny)
     assert not (storage / "tiny" / "best.cell.json").exists()

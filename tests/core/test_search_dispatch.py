@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoshrink_ray.conductor import Conductor, Search, Trip
-from autoshrink_ray.dispatch import Outcome, SearchDispatcher, Work
+from autoshrink_ray.dispatch import SearchDispatcher
 from autoshrink_ray.errors import RetriesExhaustedError
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger
+from autoshrink_ray.work import Outcome, Work
 from tests.contracts.drivers import by_loop
 from tests.contracts.policies import searches, shrink
 from tests.contracts.scoring import (
@@ -68,7 +69,6 @@ def test_each_search_is_one_assignment() -> None:
     driver = whole(0, 1)
     assert [driver.next().work, driver.next().work] == [Work(search=0), Work(search=1)]
     assert driver.dispatcher.next() is None
-    assert driver.dispatcher.in_flight == 2
 
 
 def test_an_assignment_is_over_when_its_search_is() -> None:
@@ -80,7 +80,6 @@ def test_an_assignment_is_over_when_its_search_is() -> None:
         assert over == [False] * (len(over) - 1) + [True]
         assert driver.conductor.searches[number].policy.finished
     assert driver.dispatcher.finished
-    assert driver.dispatcher.in_flight == 0
     assert decisions(driver) == expected_decisions(0, 1)
 
 
@@ -149,6 +148,60 @@ def test_a_restarted_run_hands_out_unfinished_searches_with_what_they_have() -> 
     for step in Trial(rest.work, searches(shrink, 0, 1)).steps():
         two.dispatcher.report(rest.number, step)
     assert decisions(two) == expected_decisions(0, 1)
+
+
+@pytest.mark.parametrize("measured", [measure_all, lambda topology, seed: complete(0.999)])
+@given(holes=st.sets(st.integers(0, 30), min_size=1, max_size=4))
+def test_a_trial_that_fills_holes_starts_again_with_what_lies_behind_them(
+    measured: Score, holes: set[int]
+) -> None:
+    """The driver moves on through the rounds that it knows, and the trial cannot follow."""
+    one = whole(0)
+    first = one.next()
+    for step in Trial(first.work, searches(shrink, 0)).steps():
+        one.dispatcher.report(first.number, step)
+    kept = [e for number, e in enumerate(one.evaluations) if number not in holes]
+    lost = [e.candidate for e in one.evaluations if e not in kept]
+    known = LedgerContents(
+        evaluations={e.candidate.place: e for e in kept},
+        decisions={(d.search, d.round): d for d in one.ledger.decisions},
+    )
+    two = whole(0, known=known)
+    while (assignment := two.dispatcher.next()) is not None:
+        for step in Trial(assignment.work, searches(shrink, 0), measured).steps():
+            if two.dispatcher.report(assignment.number, step):
+                break
+    assert two.dispatcher.finished
+    assert [e.candidate for e in two.evaluations] == lost, "each is measured once"
+    assert two.ledger.decisions == []
+
+
+def test_a_trial_that_did_not_know_of_a_rounds_end_is_not_heard_further() -> None:
+    """One report can hold a copy that closes a round, and what the trial made of the next."""
+    one = whole(0)
+    first = one.next()
+    for step in Trial(first.work, searches(shrink, 0)).steps():
+        one.dispatcher.report(first.number, step)
+    (lost, *_), later = one.evaluations, one.evaluations[3]
+    known = LedgerContents(
+        evaluations={e.candidate.place: e for e in one.evaluations if e is not lost},
+        decisions={(d.search, d.round): d for d in one.ledger.decisions},
+    )
+    two = whole(0, known=known)
+    step = [
+        Outcome(
+            candidate=e.candidate,
+            measurement=e.measurement,
+            started=1,
+            ended=2,
+            node="there",
+            cached=e is lost,
+        )
+        for e in (lost, later)
+    ]
+    assert two.dispatcher.report(two.next().number, step)
+    assert [e.candidate for e in two.evaluations] == [lost.candidate]
+    assert two.dispatcher.finished
 
 
 def test_a_search_that_runs_out_of_memory_starts_again_alone() -> None:

@@ -167,7 +167,7 @@ def test_storage_that_forgets_is_not_writable(tmp_path: Path) -> None:
 def test_storage_that_cannot_delete_is_not_writable(tmp_path: Path) -> None:
     folder = local_path(tmp_path)
     folder.filesystem = Refuses(folder.filesystem, "delete_file", OSError("write once"))
-    with pytest.raises(StorageError, match=r"cannot delete in .*: write once"):
+    with pytest.raises(StorageError, match=r"cannot delete .*: write once"):
         folder.check_writable()
 
 

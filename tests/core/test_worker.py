@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from autoshrink_ray import SearchConfig, Topology
-from autoshrink_ray.dispatch import Task, Work
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Candidate, Evaluation
+from autoshrink_ray.work import Task, Work
 from autoshrink_ray.worker import SearchSession, Worker
 
 CONFIG = SearchConfig.of(

@@ -117,6 +117,10 @@ BAD = [
     ("search --cpus-per-trial 0.00001", "greater than or equal to 0.0001"),
     ("search --gpus-per-trial 0.00001", "gpus_per_trial is 0 or at least 0.0001"),
     ("search --gpus-per-trial 1.5", "gpus_per_trial above 1 is a whole number"),
+    ("search --extend", "--extend goes on with a run that is there: give its --name"),
+    ("search --extend --name none", "a run that is there, and 'none' is none"),
+    ("search --quiet --json-progress", "--json-progress and --quiet contradict each other"),
+    ("search --trial-timeout 1e11", "trial_timeout: Input should be less than or equal to"),
     ("search --storage s3://key:secret@bucket", "a URI without credentials"),
     ("search --address 127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
     ("doctor --cpus-per-trial -1", "cpus_per_trial: Input should be"),
@@ -199,7 +203,7 @@ def test_a_signal_leaves_a_readable_run_that_goes_on(
     assert kept
     done = command(*arguments, "--executor", "in-process", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "resuming: search 0 in round" in done.stdout
+    assert "resuming round " in done.stdout
     finished = Run(str(tmp_path / "runs" / "cut"))
     assert finished.status == "finished"
     assert kept.items() <= finished.ledger.evaluations.items()

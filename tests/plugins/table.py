@@ -6,6 +6,7 @@ hash of the topology's key, so every driver must come to the same decisions.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -36,6 +37,7 @@ class Proxy(Settings):
     raises: tuple[str, ...] = ()
     diverges: tuple[str, ...] = ()
     fills_memory: tuple[str, ...] = ()
+    hangs: tuple[str, ...] = ()
 
 
 class Nothing:
@@ -78,12 +80,18 @@ class TableEvaluator:
         key = topology.key
         if key in self._proxy.dies and self._first(f"died-{derive_seed(key)}"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if key in self._proxy.hangs and self._first(f"hung-{derive_seed(key)}"):
+            ctypes.PyDLL(None).sleep(1000)  # native code that never lets go of the interpreter
         if key in self._proxy.raises:
             raise RuntimeError(f"no luck with {key}")
         if key in self._proxy.diverges:
-            return Measurement(status="failed", reason="diverged in epoch 1", device="cpu")
+            return Measurement(
+                status="failed", reason="diverged in epoch 1", device="cpu", build="table"
+            )
         if key in self._proxy.fills_memory and self._first(f"full-{derive_seed(key)}"):
-            return Measurement(status="out_of_memory", reason="out of memory", device="cpu")
+            return Measurement(
+                status="out_of_memory", reason="out of memory", device="cpu", build="table"
+            )
         accuracy = derive_seed(seed, key) % 1000 / 1000
         cost = self._space.cost(topology, None, None)
         return Measurement(
@@ -94,6 +102,7 @@ class TableEvaluator:
             stop_reason="epochs",
             seconds=self._proxy.seconds,
             device="cpu",
+            build="table",
         )
 
     def _note(self, name: str) -> None:
@@ -110,6 +119,9 @@ class TableEvaluator:
 class TableTask:
     objective = "accuracy"
     Proxy = Proxy
+
+    def machine(self, *, gpu: bool) -> tuple[str, str] | None:
+        return ("cpu", "table")
 
     def load(self, request: DataRequest, space: Any, macro: Any, proxy: Proxy) -> Nothing:
         return nothing(request)

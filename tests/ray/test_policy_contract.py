@@ -10,9 +10,10 @@ from ray import tune
 
 from autoshrink_ray.cluster import Resources
 from autoshrink_ray.conductor import Conductor, Search
-from autoshrink_ray.dispatch import Assignment, CandidateDispatcher, Work
+from autoshrink_ray.dispatch import CandidateDispatcher
 from autoshrink_ray.executors.tune import work_off
 from autoshrink_ray.ledger import MemoryLedger
+from autoshrink_ray.work import Assignment, Retries, Work
 from tests.contracts.drivers import Drive, outcomes
 from tests.contracts.policy_contract import DriverContract
 
@@ -37,10 +38,9 @@ class ScoringTrainable(tune.Trainable):
 def by_tune(searches: Mapping[int, Search]) -> None:
     one_cpu = Resources(1, 0)
     trainable = tune.with_resources(ScoringTrainable, one_cpu.placement_group_factory())
-    dispatcher = CandidateDispatcher(Conductor(searches, MemoryLedger()), max_retries=0)
+    dispatcher = CandidateDispatcher(Conductor(searches, MemoryLedger()), Retries(worker=0))
     work_off(trainable, 4, one_cpu.whole_device(), dispatcher, lambda: False)
     assert dispatcher.finished
-    assert dispatcher.in_flight == 0
 
 
 class TestDrivenByTune(DriverContract):

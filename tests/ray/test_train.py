@@ -16,9 +16,15 @@ import torch
 from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from autoshrink_ray import lease
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.errors import ConfigError, RetriesExhaustedError, RunInterruptedError
-from autoshrink_ray.storage import Folder
+from autoshrink_ray.errors import (
+    ConfigError,
+    RetriesExhaustedError,
+    RunHeldError,
+    RunInterruptedError,
+)
+from autoshrink_ray.storage import Folder, join
 from search_spaces.network import NetworkFile
 from search_spaces.rnn import RnnMacro
 from tests.plugins.mortal import MortalMacro
@@ -40,6 +46,7 @@ pytestmark = [
 ]
 
 EPOCHS = 40
+FIVE = {"batch_size": 5}
 
 
 def network(space: str, macro: RnnMacro) -> NetworkFile:
@@ -217,6 +224,14 @@ def test_the_name_of_a_search_is_refused(pair: TrainingRun) -> None:
         again(pair, name="searched")
 
 
+def test_a_second_driver_is_refused(pair: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.05)
+    folder = Folder(join(str(pair.file.config["storage"]), "busy"))
+    with lease.held(folder), pytest.raises(RunHeldError, match="is being driven by process"):
+        again(pair, name="busy")
+    assert not list(folder.files())
+
+
 def test_a_storage_that_workers_do_not_share_is_refused_and_nothing_is_left(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +244,7 @@ def test_a_storage_that_workers_do_not_share_is_refused_and_nothing_is_left(
 def test_more_workers_than_the_cluster_has_are_refused_at_once(config: TrainConfig) -> None:
     message = r"asks for 5 workers of 1 CPUs and 0 GPUs each, and the cluster has room for 4;"
     with pytest.raises(ConfigError, match=message):
-        train(network("rnn", RnnMacro(hidden_size=8)), config, workers=5)
+        train(network("rnn", RnnMacro(hidden_size=8)), config, workers=5, settings=FIVE)
     with pytest.raises(ConfigError, match=r"1 workers of 1 CPUs and 1 GPUs .* has room for 0;"):
         train(network("rnn", RnnMacro(hidden_size=8)), config, gpus_per_worker=1)
     assert list(Folder(config.storage).folders()) == []

@@ -103,6 +103,17 @@ def test_a_worker_that_dies_costs_a_retry_and_no_decision(
     assert sorted(attempts)[-1] == 2
 
 
+def test_a_training_that_hangs_in_native_code_is_lost_and_tried_again(
+    table: SearchConfig, tmp_path: Path
+) -> None:
+    expected = [d.topology for d in decisions(in_process(table))]
+    proxy = {"folder": str(tmp_path), "hangs": first_keys(table)[:1]}
+    run = run_search(table, trial_timeout=2, proxy=proxy)
+    assert [d.topology for d in decisions(run)] == expected
+    assert run.to_dict()["failed"] == 0
+    assert max(e.attempts for e in run.ledger.evaluations.values()) == 2
+
+
 class KillIdleWorkers(RunObserver):
     """Kills every worker process at the end of the first rounds, when they are idle."""
 

@@ -9,7 +9,7 @@ import torch
 
 from autoshrink_ray.errors import TopologyError
 from autoshrink_ray.records import Measurement
-from trainables.device import Compute
+from trainables.device import Compute, machine
 from trainables.measure import DivergedError, Progress, measure, require_finite
 
 COMPUTE = Compute(torch.device("cpu"), threads=1, deterministic=True)
@@ -39,7 +39,7 @@ def test_finished_training_is_complete() -> None:
     assert result.status == "complete"
     assert result.metrics == {"accuracy": 0.5, "macs": 10}
     assert (result.curve, result.epochs, result.stop_reason) == ((0.5,), 1, "epochs")
-    assert (result.device, result.build) == ("cpu", f"torch {torch.__version__}")
+    assert (result.device, result.build) == machine(gpu=False)
     assert result.seconds > 0
 
 

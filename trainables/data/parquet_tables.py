@@ -168,6 +168,11 @@ class Table:
                 for row in rows[(start <= rows) & (rows < end)].tolist():
                     yield picture(row_place(self.place, row), images[row - start].as_py())
                 start = end
+        if rows.size and start <= rows[-1]:
+            raise DataError(
+                f"{self.place} is not a readable Parquet file: column image has {start} rows, "
+                f"column label has more"
+            )
 
     def group_sizes(self) -> list[int]:
         """Rows of each row group, the units that can be read by themselves."""
@@ -236,6 +241,8 @@ def _encoded(column: pa.Array) -> pa.Array:
 
 def _hugging_face_names(metadata: bytes) -> list[str]:
     try:
-        return list(json.loads(metadata)["info"]["features"]["label"]["names"])
-    except (ValueError, LookupError, TypeError):
+        names = json.loads(metadata)["info"]["features"]["label"]["names"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []  # the label is no ClassLabel: it has no names
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_list else []

@@ -133,15 +133,7 @@ class TrainingRun:
         """Record of each epoch, oldest first: `epoch`, `attempt`, `seconds` and its metrics."""
         if not self.folder.exists(HISTORY):
             return self.checkpoints.history()
-        try:
-            table = parquet.read_table(pa.BufferReader(self.folder.read(HISTORY)))
-        except pa.ArrowException as error:
-            name = f"{self.folder.location}/{HISTORY}"
-            raise FileFormatError(f"{name} is damaged: {error}") from error
-        return [
-            {name: value for name, value in row.items() if value is not None}
-            for row in table.to_pylist()
-        ]
+        return read_history(self.folder.read(HISTORY), f"{self.folder.location}/{HISTORY}")
 
     @property
     def weights(self) -> bytes:
@@ -184,6 +176,43 @@ def write_history(folder: Folder, history: list[EpochRecord]) -> None:
         for name in names
     }
     folder.write(HISTORY, to_parquet(pa.table(columns)))
+
+
+def read_history(content: bytes, name: str) -> list[EpochRecord]:
+    """Reads what `write_history` wrote.
+
+    Args:
+        content: What is in the file.
+        name: What error messages call it.
+
+    Raises:
+        FileFormatError: If it is damaged.
+    """
+    try:
+        table = parquet.read_table(pa.BufferReader(content))
+        table.validate(full=True)
+        problem = _problem_of_history(table)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{name} is damaged: {error}") from error
+    if problem:
+        raise FileFormatError(f"{name} is damaged: {problem}")
+    return [
+        {name: value for name, value in row.items() if value is not None}
+        for row in table.to_pylist()
+    ]
+
+
+def _problem_of_history(table: pa.Table) -> str:
+    names = table.column_names
+    if len(set(names)) != len(names) or not set(_COUNTS) <= set(names):
+        return f"it has columns {', '.join(_COUNTS)} and others, each once; got {', '.join(names)}"
+    for field in table.schema:
+        kind = pa.int32() if field.name in _COUNTS else pa.float64()
+        if field.type != kind:
+            return f"column {field.name} is {kind}, got {field.type}"
+    if any(table.column(name).null_count for name in _COUNTS):
+        return "an epoch has no number"
+    return ""
 
 
 def list_trainings(storage: str) -> list[TrainingRun]:

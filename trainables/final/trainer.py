@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from autoshrink_ray.cluster import (
@@ -19,6 +20,7 @@ from autoshrink_ray.cluster import (
 )
 from autoshrink_ray.config import merge
 from autoshrink_ray.contracts import ProxyData
+from autoshrink_ray.drive import told
 from autoshrink_ray.errors import (
     AutoshrinkError,
     ConfigError,
@@ -27,9 +29,10 @@ from autoshrink_ray.errors import (
     StorageError,
     UsageError,
 )
-from autoshrink_ray.files import TRAIN, digest
+from autoshrink_ray.files import LEASE, TRAIN, digest
+from autoshrink_ray.lease import held
 from autoshrink_ray.ledger import End
-from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same, told
+from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same
 from autoshrink_ray.runfile import versions
 from autoshrink_ray.storage import Folder, is_temporary, join
 from search_spaces.network import NetworkFile
@@ -85,15 +88,35 @@ def train(
         require_workers(plan.config)
         if _is_streamed(data):
             require_reader(plan.config)
-        is_new = not TrainFile.exists(folder)
-        job = _job(folder, _opened(folder, name, plan, identity, data), plan)
-        try:
-            _drive(plan, job, data, observers, alone=own)
-        except UsageError:
-            if is_new:  # nothing is left of a mistake that only a worker could notice
-                folder.delete()
-            raise
+        with held(folder, partial(_note, observers)):
+            if not _is_finished(folder, name, identity):  # another driver may have been first
+                _start(folder, name, plan, identity, data, observers, alone=own)
     return TrainingRun(folder.location)
+
+
+def _start(
+    folder: Folder,
+    name: str,
+    plan: TrainPlan,
+    identity: dict[str, Any],
+    data: ProxyData,
+    observers: Sequence[TrainObserver],
+    *,
+    alone: bool,
+) -> None:
+    is_new = not TrainFile.exists(folder)
+    job = _job(folder, _opened(folder, name, plan, identity, data), plan)
+    try:
+        _drive(plan, job, data, observers, alone=alone)
+    except UsageError:
+        if is_new:  # nothing is left of a mistake that only a worker could notice
+            folder.delete()
+        raise
+
+
+def _note(observers: Sequence[TrainObserver], text: str) -> None:
+    for observer in observers:
+        observer.on_note(text)
 
 
 def require_workers(config: TrainConfig) -> None:
@@ -139,7 +162,7 @@ def _is_streamed(data: ProxyData) -> bool:
 def _is_finished(folder: Folder, name: str, identity: dict[str, Any]) -> bool:
     """Whether there is nothing to do; refuses a name that belongs to something else."""
     if not TrainFile.exists(folder):
-        require_free(name, folder, ours={NETWORK})
+        require_free(name, folder, ours={NETWORK, LEASE})
         return False
     file = TrainFile.read(folder)
     require_same(name, file.identity, identity)

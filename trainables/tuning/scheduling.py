@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-from autoshrink_ray.scheduler import last_line
+from autoshrink_ray.scheduler import error_text, last_line
 from autoshrink_ray.seeds import derive_seed
 from trainables.tuning.search import SEEDS, StudySearch
 from trainables.tuning.trainable import QUALITY
@@ -69,7 +69,7 @@ class _TellsLosses:
     search: StudySearch
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self.search.note_loss(trial.trial_id, last_line(trial.error_file))
+        self.search.note_loss(trial.trial_id, last_line(error_text(trial.error_file)))
 
 
 class AllTheWay(_TellsLosses, FIFOScheduler):  # type: ignore[misc]

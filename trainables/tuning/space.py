@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from autoshrink_ray.config import read_config
 from autoshrink_ray.errors import ConfigError
-from autoshrink_ray.files import explain
+from autoshrink_ray.files import NOT_YAML, explain
 
 _SPAN = re.compile(r"([^:,\[\]{}]*):([^:,\[\]{}]*)(?::([^:,\[\]{}]*))?")
 
@@ -157,7 +157,7 @@ def _parse(key: str, text: str) -> Range:
         return as_range(key, {"low": low, "high": high, "log": log})
     try:
         values = yaml.safe_load(f"[{text}]")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         raise ConfigError(f"{key}: a range is {FORMS}; got {text!r}") from error
     return as_range(key, values)
 
