@@ -26,6 +26,19 @@ def some(storage: Path, pattern: str) -> Path:
     return sorted((storage / "tiny" / "ledger").rglob(pattern))[0]
 
 
+def test_a_finished_run_that_lost_an_evaluation_is_completed(
+    tiny: SearchConfig, storage: Path
+) -> None:
+    whole = run_search(tiny)
+    expected = decisions(whole), results(whole)
+    some(storage, "*candidate-0001.json").unlink()
+    notes = Notes()
+    again = run_search(tiny, observers=[notes])
+    assert (decisions(again), results(again)) == expected
+    assert (len(notes.evaluations), again.status) == (1, "finished")
+    assert all(verify(again))
+
+
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_evaluation_is_set_aside_and_evaluated_again(
     tiny: SearchConfig, storage: Path, kind: str

@@ -189,15 +189,9 @@ def test_a_missing_decision_is_a_contradiction(folder: Path) -> None:
 
 def test_a_missing_evaluation_is_a_contradiction(folder: Path) -> None:
     object_of(folder, "round-002-candidate-0001").unlink()
-    said = contradiction(folder)
-    assert said == (
-        "the evaluation of search 0, round 2, candidate 1 is gone, on which the round's decision "
-        "rests"
-    )
-    for end in (folder / "ledger").glob("*.end.json"):
-        end.unlink()
     assert contradiction(folder) == (
-        f"{said}: start the run again under its name, and it is evaluated again"
+        "the evaluation of search 0, round 2, candidate 1 is gone, on which the round's decision "
+        "rests: start the run again under its name, and it is evaluated again"
     )
 
 
