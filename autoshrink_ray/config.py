@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -142,16 +142,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         Raises:
             ConfigError: With each unknown key and each value that breaks a rule.
         """
-        unknown = [str(key) for key in settings if key not in cls.model_fields]
-        if unknown:
-            raise ConfigError(
-                f"unknown configuration key {choices(unknown)}; "
-                f"choose from {choices(sorted(cls.model_fields))}"
-            )
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            raise ConfigError(explain(error)) from error
+        return validated(cls, settings)
 
     @classmethod
     def from_preset(cls, preset_name: str, /, **changes: Any) -> SearchConfig:
@@ -161,6 +152,27 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
             ConfigError: If there is no such preset, or a change breaks a rule.
         """
         return cls.of(merge(preset(preset_name), changes))
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def validated(model: type[Options], settings: Mapping[str, Any]) -> Options:
+    """A configuration from plain settings.
+
+    Raises:
+        ConfigError: With each unknown key, or each value that breaks a rule.
+    """
+    unknown = [str(key) for key in settings if key not in model.model_fields]
+    if unknown:
+        raise ConfigError(
+            f"unknown configuration key {choices(unknown)}; "
+            f"choose from {choices(sorted(model.model_fields))}"
+        )
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
 
 
 def refuse_credentials(storage: str) -> None:

@@ -16,6 +16,7 @@ from autoshrink_ray.errors import (
     RunInterruptedError,
     StorageError,
     TakenOverError,
+    told,
 )
 from autoshrink_ray.executors import WorkOff
 from autoshrink_ray.lease import Hold
@@ -129,14 +130,9 @@ def _while_running() -> Iterator[None]:
         raise RunError(f"{error}; the run can be resumed") from error
 
 
-def told(error: Exception) -> str:
-    """What a run's record says of an error: ours explains itself, any other one is named, too."""
-    return str(error) if isinstance(error, AutoshrinkError) else f"{type(error).__name__}: {error}"
-
-
 def _dispatcher(plan: Plan, conductor: Conductor, cache: EvaluationCache | None) -> Dispatcher:
     config = plan.config
     retries = Retries(config.max_retries, config.max_node_losses, config.trial_timeout)
-    if plan.config.granularity == "search":
+    if config.granularity == "search":
         return SearchDispatcher(conductor, retries)
     return CandidateDispatcher(conductor, retries, cache)

@@ -105,3 +105,8 @@ class LedgerError(RunError):
 def choices(values: Iterable[object]) -> str:
     """Lists valid choices for an error message, in the given order."""
     return ", ".join(str(value) for value in values)
+
+
+def told(error: Exception) -> str:
+    """What a run's record says of an error: ours explains itself, any other one is named, too."""
+    return str(error) if isinstance(error, AutoshrinkError) else f"{type(error).__name__}: {error}"

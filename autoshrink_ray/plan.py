@@ -71,6 +71,11 @@ class Plan:
         """CPU threads of one training."""
         return max(1, int(self.config.cpus_per_trial))
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether trainings give the same bits again; a task that has no such setting does."""
+        return bool(getattr(self.proxy, "deterministic", True))
+
     def load_data(self) -> ProxyData:
         """Reads and checks the proxy data.
 

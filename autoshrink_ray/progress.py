@@ -36,7 +36,7 @@ class ConsoleProgress(LiveConsole, RunObserver):
             self._done[search, number] = self._done.get((search, number), 0) + 1
         self.say(run.folder.location)
         self.say(f"{plan.space.name} on {data.summary}")
-        if not plan.proxy.model_dump().get("deterministic", True):
+        if not plan.deterministic:
             self.say("fast algorithms: the same search may give other last digits again")
         if run.ledger.evaluations:
             self.say(f"resuming {self._resuming(run, plan)}")

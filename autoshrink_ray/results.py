@@ -34,13 +34,13 @@ class Run:
     """
 
     def __init__(self, location: str, storage: str = "runs") -> None:
-        in_storage = "/" not in location and RunFile.exists(Folder(join(storage, location)))
-        self.folder = Folder(join(storage, location) if in_storage else location)
-        if not RunFile.exists(self.folder):
+        found = RunFile.find(location, storage)
+        if found is None:
             raise StorageError(
-                f"no run at {self.folder.location}: give <storage>/<name> or the name of a run "
-                f"in {storage!r}; `autoshrink-ray runs` lists them"
+                f"no run at {Folder(location).location}: give <storage>/<name> or the name of a "
+                f"run in {storage!r}; `autoshrink-ray runs` lists them"
             )
+        self.folder = found
 
     @cached_property
     def file(self) -> RunFile:

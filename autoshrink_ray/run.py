@@ -18,22 +18,14 @@ from autoshrink_ray.conductor import Conductor, Observer
 from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.drive import Drive
-from autoshrink_ray.errors import (
-    ConfigError,
-    LedgerError,
-)
+from autoshrink_ray.errors import ConfigError, LedgerError
 from autoshrink_ray.executors import executor
 from autoshrink_ray.lease import held
-from autoshrink_ray.ledger import (
-    LedgerContents,
-    MemoryLedger,
-    read_ledger,
-    set_aside,
-)
+from autoshrink_ray.ledger import LedgerContents, MemoryLedger, read_ledger, set_aside
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
-from autoshrink_ray.runfile import RunFile, versions
+from autoshrink_ray.runfile import RunFile, release, versions
 from autoshrink_ray.storage import Folder, is_temporary, join
 
 
@@ -126,7 +118,7 @@ def _cache(
     if _computes_here(plan.config):
         here = plan.task.machine(gpu=plan.config.gpus_per_trial > 0)
         machines += [here] if here else []
-    decisive = identity | {"task": plan.space.task, "release": versions()["autoshrink-ray"]}
+    decisive = identity | {"task": plan.space.task, "release": release("autoshrink-ray")}
     return EvaluationCache(Folder(plan.config.cache), decisive, machines, on_failure)
 
 

@@ -58,6 +58,25 @@ def in_order(folder: Path) -> list[Path]:
     return [path.relative_to(folder) for path in sorted(paths, key=lambda p: p.stat().st_mtime_ns)]
 
 
+def test_another_drivers_longer_search_is_no_contradiction(storage: Path) -> None:
+    """The one that counts was at its end after fewer rounds."""
+    short = run_search(table(storage, name="run"))
+    for noise in (number / 20 for number in range(1, 20)):
+        with noisy(noise):
+            other = run_search(table(storage, name=f"{noise}"))
+        if len(decisions(other)) > len(decisions(short)) + 1:
+            break
+    else:
+        raise AssertionError("no noise gives a longer search")
+    for path in in_order(storage / other.name):
+        late = path.parent.parent / f"0002-{path.parent.name.partition('-')[2]}" / path.name
+        (storage / "run" / late).parent.mkdir(exist_ok=True)
+        shutil.copy(storage / other.name / path, storage / "run" / late)
+    run = Run(str(storage / "run"))
+    assert decisions(run) == decisions(short)
+    assert all(check.answer for check in verify(run))
+
+
 @settings(max_examples=15)
 @given(data=st.data())
 def test_whatever_two_drivers_left_goes_on_to_one_consistent_run(

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from autoshrink_ray import plugins
-from autoshrink_ray.config import DEFAULT_STORAGE, RUN_NAME, refuse_credentials
+from autoshrink_ray.config import DEFAULT_STORAGE, RUN_NAME, refuse_credentials, validated
 from autoshrink_ray.contracts import DataRequest, ProxyData
-from autoshrink_ray.errors import ConfigError, choices
-from autoshrink_ray.files import explain
+from autoshrink_ray.errors import ConfigError
 from search_spaces.network import NetworkFile
 from trainables.final.contracts import FullTask
 from trainables.final.loop import Rules
@@ -75,16 +74,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         Raises:
             ConfigError: With each unknown key and each value that breaks a rule.
         """
-        unknown = [str(key) for key in settings if key not in cls.model_fields]
-        if unknown:
-            raise ConfigError(
-                f"unknown training option {choices(unknown)}; "
-                f"choose from {choices(sorted(cls.model_fields))}"
-            )
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            raise ConfigError(explain(error)) from error
+        return validated(cls, settings)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import BaseModel, Field
 
 from autoshrink_ray import files
 from autoshrink_ray.errors import FileFormatError, StorageError
 from autoshrink_ray.ledger import End
+from autoshrink_ray.runfile import DescribingFile
 from autoshrink_ray.storage import Folder, join
 from autoshrink_ray.table import to_parquet
 from search_spaces.network import NetworkFile
 from trainables.final.checkpoints import Checkpoints, EpochRecord
 from trainables.final.weights import WeightsCard, read_weights
-
-SCHEMA_VERSION = 1
 
 NETWORK = "network.json"
 CHECKPOINTS = "checkpoints"
@@ -30,50 +28,20 @@ _COUNTS = ("epoch", "attempt")
 """Columns of the history that are whole numbers."""
 
 
-class TrainFile(BaseModel, frozen=True, extra="forbid"):
+class TrainFile(DescribingFile):
     """A training's `train.yaml`.
 
     Attributes:
-        schema_version: Version of this format.
-        name: The training's name.
-        created: When it was started first, ISO 8601 with offset.
-        identity: Everything that can change a number; compared when the training goes on.
         config: The resolved configuration that it was started with.
         quality: Metric that tells which epoch is better.
-        data_summary: The data in one line.
-        versions: Releases of Python, the packages and the source revision.
         end: How the last start ended; None while it goes on, or if it was killed.
     """
 
-    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
-    name: str
-    created: str
-    identity: dict[str, Any]
+    FILE = files.TRAIN
+
     config: dict[str, Any]
     quality: str
-    data_summary: str
-    versions: dict[str, str]
     end: End | None = None
-
-    @staticmethod
-    def exists(folder: Folder) -> bool:
-        """Whether `folder` holds a training."""
-        return folder.exists(files.TRAIN)
-
-    def write(self, folder: Folder) -> None:
-        """Writes the file into a training's folder."""
-        folder.write(files.TRAIN, files.to_yaml(self))
-
-    @classmethod
-    def read(cls, folder: Folder) -> TrainFile:
-        """Reads the file of a training.
-
-        Raises:
-            StorageError: If it cannot be read.
-            FileFormatError: If it is damaged or from a newer version.
-        """
-        name = f"{folder.location}/{files.TRAIN}"
-        return files.parse_yaml(cls, folder.read(files.TRAIN), name, SCHEMA_VERSION)
 
 
 class TrainingRun:
@@ -89,13 +57,13 @@ class TrainingRun:
     """
 
     def __init__(self, location: str, storage: str = "runs") -> None:
-        in_storage = "/" not in location and TrainFile.exists(Folder(join(storage, location)))
-        self.folder = Folder(join(storage, location) if in_storage else location)
-        if not TrainFile.exists(self.folder):
+        found = TrainFile.find(location, storage)
+        if found is None:
             raise StorageError(
-                f"no training at {self.folder.location}: give <storage>/<name> or the name of a "
-                f"training in {storage!r}"
+                f"no training at {Folder(location).location}: give <storage>/<name> or the name "
+                f"of a training in {storage!r}"
             )
+        self.folder = found
 
     @cached_property
     def file(self) -> TrainFile:

@@ -20,7 +20,6 @@ from autoshrink_ray.cluster import (
 )
 from autoshrink_ray.config import merge
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.drive import told
 from autoshrink_ray.errors import (
     AutoshrinkError,
     ConfigError,
@@ -28,6 +27,7 @@ from autoshrink_ray.errors import (
     RunInterruptedError,
     StorageError,
     UsageError,
+    told,
 )
 from autoshrink_ray.files import LEASE, TRAIN, digest
 from autoshrink_ray.lease import held

@@ -66,7 +66,7 @@ def read_weights(content: bytes, name: str) -> tuple[dict[str, Tensor], WeightsC
     try:
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
     except (SafetensorError, ValueError, RecursionError) as error:
         raise FileFormatError(f"{name} is not a readable safetensors file: {error}") from error
     if _CARD not in metadata:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from autoshrink_ray.config import DEFAULT_STORAGE, RUN_NAME, SearchConfig
+from autoshrink_ray.config import DEFAULT_STORAGE, RUN_NAME, SearchConfig, validated
 from autoshrink_ray.errors import ConfigError, choices
-from autoshrink_ray.files import explain
 from autoshrink_ray.records import Natural
 from trainables.final.recipes import Count
 from trainables.tuning.objective import ObjectiveName
@@ -133,7 +132,4 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
         Raises:
             ConfigError: With each value that breaks a rule.
         """
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            raise ConfigError(explain(error)) from error
+        return validated(cls, settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,6 +19,13 @@ Work = Callable[[World, Path], None]
 def in_processes(work: Work, folder: Path, number: int = 2) -> None:
     """Runs `work(world, folder)`, a function of a module, in processes that can talk."""
     torch.multiprocessing.spawn(_one, (work, folder, number), nprocs=number)
+
+
+def seen_by_both(folder: Path) -> Any:
+    """What two processes wrote into `0.json` and `1.json`, which has to be the same."""
+    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    return first
 
 
 def _one(rank: int, work: Work, folder: Path, number: int) -> None:

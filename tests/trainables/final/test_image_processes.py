@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from autoshrink_ray.errors import ConfigError
 from search_spaces.build import build
 from tests.trainables.final.image_support import identical, image_data, setup, training
-from tests.trainables.final.processes import in_processes
+from tests.trainables.final.processes import in_processes, seen_by_both
 from tests.trainables.support import image_set
 from trainables.final.contracts import State, World
 from trainables.final.image import IMAGE_TASK
@@ -76,12 +75,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("processes")
     in_processes(work, place)
     return place
-
-
-def seen_by_both(folder: Path) -> Any:
-    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second
-    return first
 
 
 @pytest.mark.parametrize("name", ["trained", "resumed"])

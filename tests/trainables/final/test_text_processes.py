@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from search_spaces.build import build
-from tests.trainables.final.processes import in_processes
+from tests.trainables.final.processes import in_processes, seen_by_both
 from tests.trainables.final.text_support import DROPOUTS, TEXT, identical, network_file, setup
 from trainables.final.contracts import State, World
 from trainables.final.text import TEXT_TASK
@@ -79,12 +78,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("processes")
     in_processes(work, place)
     return place
-
-
-def seen_by_both(folder: Path) -> Any:
-    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second
-    return first
 
 
 @pytest.mark.parametrize("name", ["plain", "interrupted"])
