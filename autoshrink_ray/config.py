@@ -29,6 +29,7 @@ EXECUTION = frozenset(
         "name",
         "plugins",
         "storage",
+        "tensorboard",
         "trial_timeout",
     }
 )
@@ -74,6 +75,9 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         address: Ray cluster to join; None uses RAY_ADDRESS or starts a local one.
         storage: Folder or URI that holds the runs.
         name: Name of the run; None makes a fresh one.
+        tensorboard: What TensorBoard gets to show: `full` is a stream for each candidate,
+            `summary` one for the rounds' winners and the best 100, `off` nothing at all. None
+            for `full` up to 300 candidates, then `summary`.
         plugins: Modules that register own spaces and data sets.
     """
 
@@ -103,6 +107,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     address: str | None = None
     storage: Annotated[str, Field(min_length=1)] = DEFAULT_STORAGE
     name: Annotated[str, Field(pattern=RUN_NAME)] | None = None
+    tensorboard: Literal["summary", "full", "off"] | None = None
     plugins: tuple[str, ...] = ()
 
     @model_validator(mode="after")

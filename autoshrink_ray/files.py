@@ -24,6 +24,7 @@ LEDGER = "ledger"
 DAMAGED = "damaged"
 EVALUATIONS = "evaluations.parquet"
 BEST_CELL = "best.cell.json"
+TENSORBOARD = "tensorboard"
 
 
 def attempt_folder(search: int, attempt: str) -> str:

@@ -15,6 +15,7 @@ from autoshrink_ray.errors import ConfigError, choices
 from autoshrink_ray.files import explain
 from autoshrink_ray.objective import Objective, objective
 from autoshrink_ray.policies import Policy, RandomPolicy, ShrinkPolicy
+from autoshrink_ray.policies.shrink import last_size
 from autoshrink_ray.topology import Topology
 
 
@@ -63,6 +64,10 @@ class Plan:
                 "proxy": proxy.model_dump(mode="json"),
             }
         )
+        if config.tensorboard is None:
+            many = most_candidates(resolved) > _FULLY_SHOWN
+            mode = "summary" if many else "full"
+            resolved = resolved.model_copy(update={"tensorboard": mode})
         scored = objective(task.objective, config.cost_weight)
         return cls(resolved, space, task, macro, proxy, scored)
 
@@ -139,6 +144,19 @@ class Plan:
         if self.config.algorithm == "random":
             del settings["candidates"]
         return settings
+
+
+_FULLY_SHOWN = 300
+"""Candidates of a run up to which TensorBoard shows each by default."""
+
+
+def most_candidates(config: SearchConfig) -> int:
+    """How many candidates a run has at most; `config` names nodes and what to keep."""
+    if config.budget is not None:
+        return config.budget * config.searches
+    edges = (config.nodes or 0) * ((config.nodes or 0) - 1) // 2
+    left = range(last_size(config.keep_fraction or 1, edges) + 1, edges + 1)
+    return max(1, sum(min(config.candidates, size) for size in left)) * config.searches
 
 
 Chosen = TypeVar("Chosen", bound=Settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from autoshrink_ray.conductor import Conductor
+from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.ledger import MemoryLedger
 from autoshrink_ray.plan import Plan
@@ -40,6 +41,9 @@ class ConsoleProgress(LiveConsole, RunObserver):
             self.say("fast algorithms: the same search may give other last digits again")
         if run.ledger.evaluations:
             self.say(f"resuming {self._resuming(run, plan)}")
+        if plan.config.tensorboard != "off":
+            usual = plan.config.storage == DEFAULT_STORAGE
+            self.say(f"autoshrink-ray tensorboard {run.name if usual else run.folder.location}")
         self._refresh()
 
     def on_notice(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,6 +52,13 @@ class Run:
     def ledger(self) -> LedgerContents:
         """Everything that is finished."""
         return read_ledger(self.folder)
+
+    def with_ledger(self, contents: LedgerContents) -> Run:
+        """The same run as if its ledger held `contents`, without another look at the storage."""
+        other = copy(self)
+        other.__dict__.pop("searches", None)  # they belong to their run
+        other.ledger = contents
+        return other
 
     @property
     def name(self) -> str:

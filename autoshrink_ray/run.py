@@ -18,7 +18,7 @@ from autoshrink_ray.conductor import Conductor, Observer
 from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.drive import Drive
-from autoshrink_ray.errors import ConfigError, LedgerError
+from autoshrink_ray.errors import ConfigError, LedgerError, TakenOverError
 from autoshrink_ray.executors import executor
 from autoshrink_ray.lease import held
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger, read_ledger, set_aside
@@ -43,6 +43,12 @@ class RunObserver(Observer):
 
     def on_decision(self, decision: Decision) -> None:
         """A round is closed and its decision in the ledger."""
+
+    def on_end(self) -> None:
+        """The driver is about to end: the run is finished, failed or interrupted.
+
+        Not called where the driver was killed, or where another one has taken the run over.
+        """
 
 
 def run_search(
@@ -74,6 +80,7 @@ def run_search(
     settings = merge((config or SearchConfig()).model_dump(exclude_unset=True), changes)
     plan = Plan.of(SearchConfig.of(settings))
     plan.searches()  # a space that cannot begin says so before anything is written
+    observers = [*_board(plan, observers), *observers]
     data = plan.load_data()
     for location in filter(None, (plan.config.storage, plan.config.cache)):
         Folder(location).check_writable()
@@ -100,8 +107,36 @@ def run_search(
         for observer in observers:
             observer.on_start(Run(folder.location), plan, data)
         cache = _cache(plan, identity, contents, partial(_notice, observers))
-        Drive(folder, plan, observers, hold, caught, cache).run(contents, work_off)
+        with _ending(observers):
+            Drive(folder, plan, observers, hold, caught, cache).run(contents, work_off)
     return Run(folder.location)
+
+
+def _board(plan: Plan, observers: Sequence[RunObserver]) -> list[RunObserver]:
+    """What keeps TensorBoard's files, told before all others."""
+    if plan.config.tensorboard == "off":
+        return []
+    from autoshrink_ray.tensorboard.observer import BoardObserver  # takes a third of a second
+
+    return [BoardObserver(partial(_notice, observers))]
+
+
+@contextmanager
+def _ending(observers: Sequence[RunObserver]) -> Iterator[None]:
+    """Tells observers that the driver ends, however it does, unless the run is another one's."""
+    try:
+        yield
+    except TakenOverError:
+        raise
+    except Exception:
+        _end(observers)
+        raise
+    _end(observers)
+
+
+def _end(observers: Sequence[RunObserver]) -> None:
+    for observer in observers:
+        observer.on_end()
 
 
 def _cache(

@@ -128,6 +128,14 @@ def search(
     ] = None,
     executor: Annotated[str | None, option("tune or in-process. (default tune)", RUN)] = None,
     address: options.Address = None,
+    tensorboard: Annotated[
+        str | None,
+        option(
+            "full, summary or off: what TensorBoard shows. (default full up to 300 candidates, "
+            "then summary)",
+            RUN,
+        ),
+    ] = None,
     plugins: options.Plugins = None,
     print_config: Annotated[
         bool, option("Show the resolved configuration and stop.", RUN, "--print-config")

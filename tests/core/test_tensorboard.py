@@ -57,7 +57,7 @@ def test_a_second_writer_replaces_from_where_it_begins(
 ) -> None:
     for start, steps in enumerate([range(1, 6), range(1, 3), range(3, 5)]):
         writer = ScalarWriter(folder(tmp_path / "logs"))
-        writer._name = f"events.out.tfevents.{start:010d}"  # as if seconds had passed
+        writer.name = f"events.out.tfevents.{start:010d}"  # as if seconds had passed
         for step in steps:
             writer.add(step, {"loss": steps.stop})
         writer.flush()

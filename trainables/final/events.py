@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from autoshrink_ray import files
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.errors import StorageError
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard import ScalarWriter
-from trainables.final.folder import TENSORBOARD, TrainingRun
+from trainables.final.folder import TrainingRun
 from trainables.final.reports import TrainObserver
 
 _TAGS = {
@@ -32,7 +33,7 @@ class TensorBoardObserver(TrainObserver):
     """
 
     def __init__(self, folder: Folder) -> None:
-        self._writer = ScalarWriter(folder.child(TENSORBOARD))
+        self._writer = ScalarWriter(folder.child(files.TENSORBOARD))
 
     def on_start(self, run: TrainingRun, data: ProxyData) -> None:
         for record in run.history:  # again: the last driver may have died before it wrote them

@@ -22,7 +22,6 @@ NETWORK = "network.json"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.parquet"
-TENSORBOARD = "tensorboard"
 
 _COUNTS = ("epoch", "attempt")
 """Columns of the history that are whole numbers."""
