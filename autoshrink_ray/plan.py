@@ -65,7 +65,7 @@ class Plan:
             }
         )
         if config.tensorboard is None:
-            many = most_candidates(resolved) > _FULLY_SHOWN
+            many = most_candidates(resolved) > FULLY_SHOWN
             mode = "summary" if many else "full"
             resolved = resolved.model_copy(update={"tensorboard": mode})
         scored = objective(task.objective, config.cost_weight)
@@ -146,7 +146,7 @@ class Plan:
         return settings
 
 
-_FULLY_SHOWN = 300
+FULLY_SHOWN = 300
 """Candidates of a run up to which TensorBoard shows each by default."""
 
 

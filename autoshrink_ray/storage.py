@@ -193,14 +193,22 @@ class Folder:
         """Names of the folders directly in the folder `name`, sorted."""
         return [i.rpartition("/")[2] for i in self._entries(name, False, True)]
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file in this folder and below, by name."""
+        infos = self._infos("", recursive=True)
+        files = (info for info in infos if info.type == fs.FileType.File)
+        return {info.path.removeprefix(self.path + "/"): info.size for info in files}
+
     def _entries(self, name: str, recursive: bool, folders: bool) -> list[str]:
         wanted = fs.FileType.Directory if folders else fs.FileType.File
+        return sorted(i.path for i in self._infos(name, recursive) if i.type == wanted)
+
+    def _infos(self, name: str, recursive: bool) -> list[fs.FileInfo]:
         selector = fs.FileSelector(self._full(name), recursive=recursive, allow_not_found=True)
         try:
-            infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
+            return list(self._patiently(lambda: self.filesystem.get_file_info(selector)))
         except _FAILURES as error:
             raise StorageError(f"cannot list {self._full(name)}: {error}") from error
-        return sorted(info.path for info in infos if info.type == wanted)
 
     def move(self, name: str, new_name: str) -> None:
         """Gives the file `name` another name in this folder, on an object store by a copy.

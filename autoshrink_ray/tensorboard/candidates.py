@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tensorboard.compat.proto.event_pb2 import Event
 
+from autoshrink_ray.counting import Place
 from autoshrink_ray.files import digest
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Evaluation
@@ -37,14 +38,17 @@ class Streams:
     objective: Objective
     many: bool
 
-    def name(self, evaluation: Evaluation) -> str:
-        """File of a candidate below TensorBoard's log directory."""
+    def stream(self, evaluation: Evaluation) -> str:
+        """Stream of a candidate: its folder below TensorBoard's log directory."""
         search, number, index = evaluation.candidate.place
         group = f"search-{search:03d}/" if self.many else ""
+        return f"{group}round-{number:02d}/candidate-{index:02d}"
+
+    def name(self, evaluation: Evaluation) -> str:
+        """File of a candidate below TensorBoard's log directory."""
         said = (_LAYOUT, self.objective.cost_weight, evaluation.model_dump_json())
         unique = digest("\n".join(map(str, said)).encode())
-        file = events.event_name(evaluation.ended, unique[:16])
-        return f"{group}round-{number:02d}/candidate-{index:02d}/{file}"
+        return f"{self.stream(evaluation)}/{events.event_name(evaluation.ended, unique[:16])}"
 
     def content(self, evaluation: Evaluation) -> bytes:
         """What that file holds."""
@@ -55,7 +59,7 @@ class Streams:
                 events.version(ended),
                 *self._curve(evaluation),
                 events.scalars(evaluation.candidate.round, found, ended),
-                events.summary(0, hparams.row(evaluation), ended),
+                events.summary(0, hparams.row(evaluation, self.stream(evaluation)), ended),
             ]
         )
 
@@ -81,20 +85,26 @@ class Best:
     def __init__(self, objective: Objective, size: int = BEST) -> None:
         self._objective = objective
         self._size = size
-        self._heap: list[tuple[float, tuple[int, ...]]] = []
+        self._heap: list[tuple[float, Place]] = []
 
     def add(self, evaluation: Evaluation) -> bool:
         """Whether a further candidate is one of them."""
         score = self._objective.score(evaluation.measurement.metrics)
         if not evaluation.complete or not math.isfinite(score):
             return False
-        entry = (score, tuple(-part for part in evaluation.candidate.place))
+        entry = (score, _reversed(evaluation.candidate.place))
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, entry)
             return True
         return heapq.heappushpop(self._heap, entry) != entry
 
     @property
-    def places(self) -> set[tuple[int, ...]]:
+    def places(self) -> set[Place]:
         """Their places in the run."""
-        return {tuple(-part for part in place) for _, place in self._heap}
+        return {_reversed(place) for _, place in self._heap}
+
+
+def _reversed(place: Place) -> Place:
+    """In an order in which the earlier place is the larger one; and back."""
+    search, number, index = place
+    return (-search, -number, -index)

@@ -71,9 +71,7 @@ def image(step: int, tag: str, png: bytes, size: tuple[int, int], seconds: float
         seconds: Unix time at which it was drawn.
     """
     width, height = size
-    picture = Summary.Image(
-        width=width, height=height, colorspace=_RGBA, encoded_image_string=png
-    )
+    picture = Summary.Image(width=width, height=height, colorspace=_RGBA, encoded_image_string=png)
     return summary(step, [Summary.Value(tag=tag, image=picture)], seconds)
 
 
@@ -87,9 +85,7 @@ def string_value(tag: str, plugin: str, content: bytes) -> Summary.Value:
     return Summary.Value(
         tag=tag,
         metadata=SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=plugin)),
-        tensor=TensorProto(
-            dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[content]
-        ),
+        tensor=TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[content]),
     )
 
 
@@ -124,9 +120,7 @@ class EventFile:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         now = time.time()
-        self.name = event_name(
-            now, f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
-        )
+        self.name = event_name(now, f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}")
         self._content = io.BytesIO()
         self._intact = 0
         self._pending = [version(now)]

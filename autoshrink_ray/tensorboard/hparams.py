@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import ListValue
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
@@ -36,9 +36,10 @@ _COLUMNS = {
     "params": _NUMBER,
     "status": _STRING,
 }
-"""What a row says of its candidate, in the order of the table."""
+"""What a row says of its candidate; TensorBoard sorts them by name."""
 
 _TITLES = {"macs": "MACs", "removed": "removed edge"}
+
 
 def results(evaluation: Evaluation, objective: Objective) -> dict[str, float]:
     """What a candidate reached, by tag; empty if it failed or its score is not finite."""
@@ -58,7 +59,11 @@ def columns(run: Run) -> Summary.Value:
         time_created_secs=datetime.fromisoformat(run.file.created).timestamp(),
         hparam_infos=[
             api_pb2.HParamInfo(
-                name=name, display_name=_TITLES.get(name, name), type=kind, differs=True
+                name=name,
+                display_name=_TITLES.get(name, name),
+                type=kind,
+                domain_discrete=_domain(name, int(run.file.identity["nodes"])),
+                differs=name != "search" or len(run.searches) > 1,
             )
             for name, kind in _COLUMNS.items()
         ],
@@ -70,14 +75,30 @@ def columns(run: Run) -> Summary.Value:
     return _value(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
 
 
-def row(evaluation: Evaluation) -> list[Summary.Value]:
-    """One candidate's row; what a candidate that failed does not have is left empty."""
-    place = "/".join(map(str, evaluation.candidate.place))
-    start = SessionStartInfo(group_name=place, start_time_secs=evaluation.started)
-    for name, value in _cells(evaluation).items():
-        start.hparams[name].CopyFrom(
-            Value(string_value=value) if isinstance(value, str) else Value(number_value=value)
-        )
+def _domain(column: str, nodes: int) -> ListValue | None:
+    """Values that a column of words can have."""
+    words = {
+        "removed": ["none", *(f"{i}-{j}" for j in range(nodes) for i in range(j))],
+        "status": ["complete", "failed"],
+    }
+    if column not in words:
+        return None
+    domain = ListValue()
+    domain.extend(words[column])
+    return domain
+
+
+def row(evaluation: Evaluation, name: str) -> list[Summary.Value]:
+    """One candidate's row; what a candidate that failed does not have is left empty.
+
+    Args:
+        evaluation: The candidate's evaluation.
+        name: What the row is called.
+    """
+    start = SessionStartInfo(group_name=name, start_time_secs=evaluation.started)
+    for column, value in _cells(evaluation).items():
+        kind = "string_value" if isinstance(value, str) else "number_value"
+        setattr(start.hparams[column], kind, value)
     status = api_pb2.STATUS_SUCCESS if evaluation.complete else api_pb2.STATUS_FAILURE
     end = SessionEndInfo(status=status, end_time_secs=evaluation.ended)
     return [
@@ -90,7 +111,7 @@ def _cells(evaluation: Evaluation) -> dict[str, str | float]:
     candidate, metrics = evaluation.candidate, evaluation.measurement.metrics
     search, number, index = candidate.place
     removed = "-".join(map(str, candidate.removed)) if candidate.removed else "none"
-    costs = {name: metrics[name] for name in ("macs", "params") if name in metrics}
+    costs: dict[str, str | float] = {n: metrics[n] for n in ("macs", "params") if n in metrics}
     return {
         "search": search,
         "round": number,

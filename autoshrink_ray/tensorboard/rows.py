@@ -63,7 +63,9 @@ class Rows:
         """
         wanted = self._wanted()
         missing = [self._known.evaluation(place) for place in wanted - self._files.keys()]
-        names = {evaluation.candidate.place: self._streams.name(evaluation) for evaluation in missing}
+        names = {
+            evaluation.candidate.place: self._streams.name(evaluation) for evaluation in missing
+        }
         self._files |= {place: name for place, name in names.items() if name in there}
         left = [e for e in missing if e.candidate.place not in self._files]
         each(self._write, left)

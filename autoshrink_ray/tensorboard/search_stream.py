@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tensorboard.compat.proto.event_pb2 import Event
+
 from autoshrink_ray.drawing import cell_picture
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Decision, Evaluation
@@ -112,7 +114,7 @@ def _work(evaluations: Sequence[Evaluation]) -> dict[str, float]:
 
 def _picture(
     decision: Decision, objective: Objective, evaluations: Sequence[Evaluation], seconds: float
-) -> events.Event:
+) -> Event:
     """The parent with the edge that went and the scores of all that were tried."""
     scores = {e.candidate.removed: score_of(e, objective) for e in evaluations}
     gone = decision.removed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import yaml
 
 from autoshrink_ray.progress import edge
@@ -15,7 +17,7 @@ def configuration(run: Run) -> str:
     facts = {"run": run.name, "created": file.created, "data": file.data_summary} | file.versions
     return "\n\n".join(
         [
-            _table(("", ""), list(facts.items())),
+            _table(facts),
             "Configuration:",
             _code(yaml.safe_dump(file.config, sort_keys=False)),
         ]
@@ -33,11 +35,12 @@ def found_cell(run: Run, decision: Decision) -> str:
         "operations": ", ".join(decision.topology.ops),
     }
     cell = run.cell(decision).to_json().decode()
-    return "\n\n".join([_table(("", ""), list(facts.items())), "As a file:", _code(cell)])
+    return "\n\n".join([_table(facts), "As a file:", _code(cell)])
 
 
-def _table(head: tuple[str, str], rows: list[tuple[str, object]]) -> str:
-    lines = [head, ("---", "---"), *((name, _cell(str(value))) for name, value in rows)]
+def _table(facts: Mapping[str, object]) -> str:
+    head, *rows = ((name, _cell(str(value))) for name, value in facts.items())
+    lines = [head, ("---", "---"), *rows]
     return "\n".join(f"| {left} | {right} |" for left, right in lines)
 
 

@@ -1,0 +1,102 @@
+"""Streams of several runs, side by side in a local folder that TensorBoard can read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyarrow import fs
+from rich.console import Console
+
+from autoshrink_ray import files
+from autoshrink_ray.errors import ConfigError, StorageError
+from autoshrink_ray.plan import FULLY_SHOWN
+from autoshrink_ray.results import Run
+from autoshrink_ray.runfile import DescribingFile, RunFile
+from autoshrink_ray.storage import Folder
+from autoshrink_ray.tensorboard.board import Board
+from autoshrink_ray.tensorboard.mirror import Mirror
+
+
+class _Training(DescribingFile):
+    """A training's folder is told from others without importing torch, which takes seconds."""
+
+    FILE = files.TRAIN
+
+
+@dataclass
+class Gathered:
+    """A folder with the streams of each run in a folder of its own.
+
+    Attributes:
+        place: The folder.
+        console: Where to say what is unusual.
+        mirrors: Copies that have to be kept up to date.
+    """
+
+    place: Path
+    console: Console
+    mirrors: list[Mirror] = field(default_factory=list)
+
+    def add(self, location: str, storage: str) -> Path:
+        """Adds a run; where its streams are then.
+
+        Raises:
+            StorageError: If it is not there.
+            ConfigError: If it has nothing to show.
+        """
+        folder = _find(location, storage)
+        target = self.place / self._free(folder.path.rpartition("/")[2])
+        if not folder.exists(files.TENSORBOARD):
+            self._make(folder, target)
+        elif isinstance(folder.filesystem, fs.LocalFileSystem):
+            target.symlink_to(Path(folder.path, files.TENSORBOARD))
+        else:
+            mirror = Mirror(folder.child(files.TENSORBOARD), target)
+            mirror.refresh()
+            self.mirrors.append(mirror)
+        return target
+
+    def _free(self, name: str) -> str:
+        taken = [path.name for path in self.place.iterdir()]
+        number = sum(other == name or other.startswith(f"{name} (") for other in taken)
+        return f"{name} ({number + 1})" if number else name
+
+    def _make(self, folder: Folder, target: Path) -> None:
+        """Makes streams of a run that has none."""
+        if not RunFile.exists(folder):
+            raise ConfigError(
+                f"the training {folder.location} has no curves yet: they begin with its first epoch"
+            )
+        run = Run(folder.location)
+        if not run.ledger.evaluations:
+            raise ConfigError(
+                f"the run {run.name!r} has nothing to show yet: its first evaluation is not done"
+            )
+        self._say(
+            f"{run.name} was searched with --tensorboard off: this is what its ledger holds now"
+        )
+        board = Board(run, Folder(str(target)), full=len(run.ledger.evaluations) <= FULLY_SHOWN)
+        board.start()
+        board.end()
+
+    def refresh(self) -> None:
+        """Brings the copies up to date; a storage that does not answer is asked again later."""
+        try:
+            for mirror in self.mirrors:
+                mirror.refresh()
+        except StorageError as error:
+            self._say(f"{error}; trying again")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _find(location: str, storage: str) -> Folder:
+    found = RunFile.find(location, storage) or _Training.find(location, storage)
+    if found is None:
+        raise StorageError(
+            f"no search and no training at {Folder(location).location}: give <storage>/<name> or "
+            f"a name in {storage!r}; `autoshrink-ray runs` lists them"
+        )
+    return found

@@ -1,0 +1,81 @@
+"""`autoshrink-ray tensorboard`: searches and trainings in TensorBoard."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from autoshrink_ray.config import DEFAULT_STORAGE
+from autoshrink_ray.run import interruptible
+from launch.inspect import Storage
+
+if TYPE_CHECKING:
+    from launch.streams import Gathered
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  autoshrink-ray tensorboard first
+
+  autoshrink-ray tensorboard one two --port 6007
+
+  autoshrink-ray tensorboard s3://bucket/runs/night
+
+It listens on this machine only. From elsewhere: ssh -L 6006:127.0.0.1:6006 HOST
+"""
+
+_LOOK = 0.2
+"""Seconds from one look for a signal to the next."""
+
+_REFRESH = 5.0
+"""Seconds after which a run on another storage is looked at again."""
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...", help="Searches or trainings: paths, URIs, or names in the storage."
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port to listen at, 0 for any. (default the first free one from 6006 on)",
+        show_default=False,
+    ),
+]
+
+
+def tensorboard(runs: Runs, storage: Storage = DEFAULT_STORAGE, port: Port = None) -> None:
+    """Show searches and trainings in TensorBoard, also while they go on."""
+    from autoshrink_ray.tensorboard.server import serve  # TensorBoard takes half a second
+    from launch.streams import Gathered
+
+    console = Console()
+    with TemporaryDirectory(prefix="autoshrink-ray-board-") as name, interruptible() as caught:
+        gathered = Gathered(Path(name), console)
+        places = [gathered.add(location, storage) for location in runs]
+        url = serve(str(places[0].resolve() if len(places) == 1 else name), port)
+        console.print(f"TensorBoard at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        _wait(gathered, caught)
+    raise typer.Exit(128 + caught[-1])
+
+
+def _wait(gathered: Gathered, caught: list[int]) -> None:
+    looked = time.monotonic()
+    while not caught:
+        time.sleep(_LOOK)
+        if time.monotonic() >= looked + _REFRESH:
+            gathered.refresh()
+            looked = time.monotonic()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(tensorboard)
