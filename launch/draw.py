@@ -27,8 +27,8 @@ EXAMPLES = """
 
   autoshrink-ray draw first --round 3 -o round-3.svg
 
-Without -o the picture goes into the working directory as NAME.cell.svg, with --round as
-NAME.round-RRR.svg. NAME is that of the run, the published cell or the cell file.
+Without -o the working directory gets NAME.cell.svg, or with --round
+NAME.round-RRR.svg, NAME being that of the run, cell or cell file.
 """
 
 _SUFFIXES = (".svg", ".png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -228,9 +229,12 @@ class _Cell:
 
 
 def _middle(route: tuple[Point, ...]) -> Point:
-    """Halfway along an edge."""
-    points = on_curve(route)
-    return points[len(points) // 2]
+    """Halfway across an edge."""
+    x = (route[0][0] + route[-1][0]) / 2
+    pieces = itertools.pairwise(on_curve(route))
+    start, end = next(piece for piece in pieces if piece[1][0] >= x)
+    part = (x - start[0]) / (end[0] - start[0])
+    return x, start[1] + (end[1] - start[1]) * part
 
 
 def _cross(middle: Point, reach: float = 5.5) -> Iterator[Shape]:

@@ -12,7 +12,7 @@ FRAME = "#d8dce2"
 INK = "#1f2430"
 INPUT = "#3f4754"
 FAINT = "#c3c9d1"
-QUIET = "#5c6675"
+QUIET = "#525c6b"
 REMOVED = "#c8102e"
 
 

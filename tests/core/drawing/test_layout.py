@@ -75,7 +75,7 @@ def test_no_edge_touches_a_node_that_is_not_its_end(topology: Topology) -> None:
     for edge, route in placed.routes.items():
         others = [box for node, box in placed.boxes.items() if node not in edge]
         for point in on_curve(route, steps=24):
-            assert not any(inside(box, point, margin=6.5) for box in others)
+            assert not any(inside(box, point, margin=5) for box in others)
 
 
 @settings(max_examples=60)
