@@ -38,6 +38,9 @@ _COLUMNS = {
 }
 """What a row says of its candidate; TensorBoard sorts them by name."""
 
+_IN_FRONT = {"round", "removed", "edges", "macs", "params"}
+"""The five that the page shows unasked, as columns that differ; the others it shows on a click."""
+
 _TITLES = {"macs": "MACs", "removed": "removed edge"}
 
 
@@ -63,7 +66,7 @@ def columns(run: Run) -> Summary.Value:
                 display_name=_TITLES.get(name, name),
                 type=kind,
                 domain_discrete=_domain(name, int(run.file.identity["nodes"])),
-                differs=name != "search" or len(run.searches) > 1,
+                differs=name in _IN_FRONT,
             )
             for name, kind in _COLUMNS.items()
         ],
