@@ -44,7 +44,7 @@ def _use_run(folder: Path) -> None:
     """What `show`, `verify` and going on with a run do."""
     run = Run(str(folder))
     run.to_dict()
-    to_parquet(run.evaluations)
+    to_parquet(run.table)
     for decision in run.ledger.decisions.values():
         run.cell(decision)
     _ = run.machines, run.message
