@@ -56,6 +56,8 @@ def explain(
     """Say why each edge went: margins, noise, and the scores of a round taken apart."""
     found = Run(run, storage)
     shown = noise(found)
+    for damage in found.ledger.damaged:
+        typer.echo(f"damaged: {damage.name}: {damage.reason}", err=True)
     if number is not None:
         view = round_view(found, search or 0, number)
         if as_json:
@@ -182,7 +184,7 @@ def _cells(line: CandidateLine, shown: Noise) -> list[str]:
 
 def _ended_by(line: CandidateLine) -> str:
     if line.evaluation is None:
-        return "not evaluated"
+        return "not evaluated" if line.rank is None else "record lost"
     if line.rank is None:
         return "failed"
     return line.evaluation.measurement.stop_reason or "-"
