@@ -15,6 +15,7 @@ from launch import (
     doctor,
     draw,
     evaluate,
+    explain,
     export,
     inspect,
     networks,
@@ -76,6 +77,7 @@ def _root(
 _MODULES = (
     search,
     inspect,
+    explain,
     draw,
     tensorboard,
     verify,

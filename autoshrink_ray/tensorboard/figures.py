@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ _PAUSE = 5.0
 
 _SHARE = 20
 """How many times as long as it takes nothing is drawn again."""
-
-_DPI = 100
 
 
 class Timer:
@@ -54,7 +52,13 @@ def pareto(run: Run, step: int, seconds: float) -> Event:
 
 
 def _image(figure: Figure, tag: str, step: int, seconds: float) -> Event:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI)
-    width, height = (round(length * _DPI) for length in figure.get_size_inches())
-    return events.image(step, tag, content.getvalue(), (width, height), seconds)
+    from autoshrink_ray.plots import to_png
+
+    content = to_png(figure)
+    return events.image(step, tag, content, _size(content), seconds)
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height, which stand in a PNG file's first chunk."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
