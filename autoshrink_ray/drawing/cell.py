@@ -53,6 +53,7 @@ def cell_picture(
     removed: Edge | None = None,
     values: Mapping[Edge, float] | None = None,
     title: str = "",
+    within: Topology | None = None,
 ) -> Picture:
     """A cell from left to right; what its input does not reach is left out.
 
@@ -61,14 +62,21 @@ def cell_picture(
         removed: Edge that goes: dashed, with a cross.
         values: Score of each edge that was tried: those edges are coloured by it, others faint.
         title: Heading of the picture; none by default.
+        within: A larger cell in which nodes and edges have their places. Pictures of a search's
+            rounds in its first cell can be compared, and only that one has to be laid out.
 
     Raises:
-        TopologyError: If an edge is not one of the cell's, or a value is not finite.
+        TopologyError: If an edge is not one of the cell's, or a value is not finite, or the
+            larger cell lacks one of the edges.
     """
     pruned = topology.pruned()
     scores = dict(values or {})
     _check(pruned, removed, scores)
-    return _Cell(pruned, removed, scores, title).picture()
+    whole = pruned if within is None else within.pruned()
+    missing = sorted(set(pruned.edges) - set(whole.edges))
+    if missing:
+        raise TopologyError(f"the larger cell has all edges of the cell, got none of {missing}")
+    return _Cell(pruned, removed, scores, title, whole).picture()
 
 
 def short(operation: str) -> str:
@@ -97,12 +105,13 @@ class _Cell:
     removed: Edge | None
     values: Mapping[Edge, float]
     title: str
+    whole: Topology
 
     @cached_property
     def layout(self) -> Layout:
-        labels = [short(self.topology.ops[node]) for node in self.topology.reachable - {0}]
+        labels = [short(self.whole.ops[node]) for node in self.whole.reachable - {0}]
         widest = max([_LEAST_LABEL, *(text_width(label, _LABEL) for label in labels)])
-        return layout(self.topology, round(widest) + 16.0)
+        return layout(self.whole, round(widest) + 16.0)
 
     @cached_property
     def tones(self) -> Mapping[str, colours.Tone]:
@@ -134,7 +143,8 @@ class _Cell:
         for edge in sorted(self.topology.edges, key=self._rank):
             yield from self._edge(edge)
         for node, box in self.layout.boxes.items():
-            yield from self._node(node, box)
+            if node in self.topology.reachable:
+                yield from self._node(node, box)
         if self.removed is not None:
             yield from _cross(_middle(self.layout.routes[self.removed]))
 

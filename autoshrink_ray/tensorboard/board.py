@@ -19,8 +19,11 @@ from autoshrink_ray.tensorboard.search_stream import SearchStream
 SEARCH = "search"
 """Stream of the whole run; where a run is a single search, that search's, too."""
 
-_PAUSE = 30.0
-"""Seconds after which a file that cannot grow in place is put again."""
+_SETTLE = 5.0
+"""Seconds after which new candidates get their files, where no round ends before."""
+
+_PUT = 30.0
+"""Seconds after which a file that cannot grow in place is put again, whole."""
 
 
 class Board:
@@ -51,6 +54,7 @@ class Board:
             StorageError: If that is not possible.
         """
         self._late = False
+        self._settled_at = self._put_at = time.monotonic()
         self._undrawn: set[int] = set()
         self._leader: Decision | None = None
         self._closed = 0
@@ -62,7 +66,7 @@ class Board:
         self._describe()
         self._replay()
         self._rows.settle(there)
-        self._flush(always=True)
+        self._write(now=True)
         each(self._folder.remove, sorted(there - self._rows.files - self._growing.keys()))
 
     def _files(self) -> set[str]:
@@ -106,7 +110,7 @@ class Board:
         self._known.add(evaluation)
         self._stream(candidate.search).evaluation(evaluation)
         self._rows.add(evaluation)
-        self._flush()
+        self._write(now=False)
 
     def decision(self, decision: Decision) -> None:
         """Shows how a round ended.
@@ -116,10 +120,10 @@ class Board:
         """
         self._known.decisions[decision.search, decision.round] = decision
         self._close(decision)
-        if decision.final or self._timer.is_due:
+        if self._timer.is_due:
             self._draw()
-        self._rows.settle()
-        self._flush(always=decision.final)
+        self._settle()
+        self._write(now=decision.final)
 
     def end(self) -> None:
         """Shows what is left to show when the driver ends.
@@ -130,8 +134,7 @@ class Board:
         if self._late:  # an evaluation that was lost has been made again for an earlier round
             self.start()
         self._draw()
-        self._rows.settle()
-        self._flush(always=True)
+        self._write(now=True)
 
     def _close(self, decision: Decision) -> None:
         search, number = decision.search, decision.round
@@ -167,15 +170,25 @@ class Board:
                 found[f"{_stream_name(search)}/{stream.file.name}"] = stream.file
         return found
 
-    def _flush(self, *, always: bool = False) -> None:
-        """Writes what grows; where that means whole files, only now and then."""
-        if always:
+    def _settle(self) -> None:
+        self._rows.settle()
+        self._settled_at = time.monotonic()
+
+    def _write(self, *, now: bool) -> None:
+        """Writes what is new; what costs more than a line in a file, only now and then.
+
+        Args:
+            now: Whether all of it is to be there when this returns.
+        """
+        behind = [file for file in self._growing.values() if file.is_behind]
+        in_place = [file for file in behind if file.grows_in_place]
+        for file in in_place:
+            file.flush()
+        if now or time.monotonic() >= self._settled_at + _SETTLE:
+            self._settle()
+        if now or time.monotonic() >= self._put_at + _PUT:
+            each(EventFile.flush, [file for file in behind if not file.grows_in_place])
             self._put_at = time.monotonic()
-        elif not self._main.grows_in_place:
-            if time.monotonic() < self._put_at + _PAUSE:
-                return
-            self._put_at = time.monotonic()
-        each(EventFile.flush, list(self._growing.values()))
 
 
 def _stream_name(search: int) -> str:

@@ -130,6 +130,11 @@ class EventFile:
         """Whether a flush costs as much as what was added, and not as the whole file."""
         return isinstance(self._folder.filesystem, fs.LocalFileSystem)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is anything to flush."""
+        return bool(self._pending)
+
     def append(self, *events: Event) -> None:
         """Adds events; `flush` writes them."""
         self._pending += events
@@ -140,8 +145,6 @@ class EventFile:
         Raises:
             StorageError: If it cannot be written; the next call tries it again.
         """
-        if not self._pending:
-            return
         added = encoded(self._pending)
         if self.grows_in_place:
             self._append(added)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import io
 import time
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,15 @@ _PAUSE = 5.0
 _SHARE = 20
 """How many times as long as it takes nothing is drawn again."""
 
+_DPI = 110
+"""Pixels an inch."""
+
 
 class Timer:
     """Says when figures are due, so that they take a twentieth of a search's time at most."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = time.monotonic() + _PAUSE
 
     @property
     def is_due(self) -> bool:
@@ -52,13 +55,7 @@ def pareto(run: Run, step: int, seconds: float) -> Event:
 
 
 def _image(figure: Figure, tag: str, step: int, seconds: float) -> Event:
-    from autoshrink_ray.plots import to_png
-
-    content = to_png(figure)
-    return events.image(step, tag, content, _size(content), seconds)
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    """Width and height, which stand in a PNG file's first chunk."""
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI)
+    width, height = (round(length * _DPI) for length in figure.get_size_inches())
+    return events.image(step, tag, content.getvalue(), (width, height), seconds)

@@ -44,16 +44,13 @@ class Rows:
         return set(self._files.values())
 
     def add(self, evaluation: Evaluation) -> None:
-        """Writes the file of a new evaluation, if it is to have one.
-
-        Raises:
-            StorageError: If it cannot be written; `settle` tries it again.
-        """
-        if self._best.add(evaluation) or self._full:
-            self._write(evaluation)
+        """Takes a new evaluation into account, when it is settled next."""
+        self._best.add(evaluation)
 
     def settle(self, there: Collection[str] = ()) -> None:
         """Writes the files that are missing and deletes those of candidates that fell behind.
+
+        Several files are written side by side, each once and whole.
 
         Args:
             there: Files that earlier drivers left.

@@ -12,6 +12,10 @@ from autoshrink_ray.objective import Objective
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.tensorboard import events, tags
 from autoshrink_ray.tensorboard.events import EventFile
+from autoshrink_ray.topology import Topology
+
+_SCALE = 1.0
+"""Pixels of the image per pixel of the picture."""
 
 
 class SearchStream:
@@ -35,6 +39,7 @@ class SearchStream:
         self._best = -math.inf
         self._failed = 0
         self._cached = 0
+        self._first: Topology | None = None
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Takes an evaluation of the open round; others are passed over."""
@@ -59,9 +64,30 @@ class SearchStream:
         self.file.append(
             events.scalars(decision.round, _outcome(decision, self._objective), ended),
             events.scalars(decision.round, _work(found), ended),
-            _picture(decision, self._objective, found, ended),
+            self._picture(decision, found, ended),
         )
         self._round, self._open, self._shown = decision.round + 1, {}, 0
+
+    def _picture(
+        self, decision: Decision, evaluations: Sequence[Evaluation], seconds: float
+    ) -> Event:
+        """The parent with the edge that went and the scores of all that were tried.
+
+        All parents of a search have the places of the first one.
+        """
+        cell, gone = decision.parent or decision.topology, decision.removed
+        if self._first is None or not set(cell.edges) <= set(self._first.edges):
+            self._first = cell
+        scores = {e.candidate.removed: score_of(e, self._objective) for e in evaluations}
+        picture = cell_picture(
+            cell,
+            removed=gone,
+            values={edge: s for edge, s in scores.items() if edge is not None and s is not None},
+            title=f"round {decision.round}" + (f": edge {gone[0]}-{gone[1]} goes" if gone else ""),
+            within=self._first,
+        )
+        size = (picture.width, picture.height)
+        return events.image(decision.round, tags.CELL, picture.png(_SCALE), size, seconds)
 
     def _show(self, evaluation: Evaluation) -> None:
         self._step += 1
@@ -110,22 +136,3 @@ def _work(evaluations: Sequence[Evaluation]) -> dict[str, float]:
         tags.FAILURES: sum(not e.complete for e in evaluations),
         tags.CACHE_HITS: sum(e.cached for e in evaluations),
     }
-
-
-def _picture(
-    decision: Decision, objective: Objective, evaluations: Sequence[Evaluation], seconds: float
-) -> Event:
-    """The parent with the edge that went and the scores of all that were tried."""
-    scores = {e.candidate.removed: score_of(e, objective) for e in evaluations}
-    gone = decision.removed
-    picture = cell_picture(
-        decision.parent or decision.topology,
-        removed=gone,
-        values={edge: s for edge, s in scores.items() if edge is not None and s is not None},
-        title=f"round {decision.round}" + (f": edge {gone[0]}-{gone[1]} goes" if gone else ""),
-    )
-    size = (picture.width, picture.height)
-    return events.image(decision.round, tags.CELL, picture.png(_SCALE), size, seconds)
-
-
-_SCALE = 1.0

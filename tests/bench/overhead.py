@@ -254,7 +254,7 @@ def report(samples: dict[str, list[Sample]]) -> str:
     return "\n".join(lines)
 
 
-def _at_least_one(text: str) -> int:
+def at_least_one(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"is at least 1, got {number}")
@@ -273,7 +273,7 @@ def main() -> None:
     }
     for name, (default, text) in options.items():
         parser.add_argument(
-            f"--{name}", type=_at_least_one, default=default, help=f"{text} (default {default})"
+            f"--{name}", type=at_least_one, default=default, help=f"{text} (default {default})"
         )
     given = parser.parse_args()
     if given.warm_up < given.workers:
