@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from pyarrow import fs
 from rich.console import Console
@@ -15,7 +18,14 @@ from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import DescribingFile, RunFile
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard.board import Board
+from autoshrink_ray.tensorboard.events import PREFIX
 from autoshrink_ray.tensorboard.mirror import Mirror
+
+_SEARCH = re.compile(r"search(-\d+)?$")
+"""How streams of searches end."""
+
+_SELECTED_UNASKED = 40
+"""Streams up to which TensorBoard selects all."""
 
 
 class _Training(DescribingFile):
@@ -56,6 +66,22 @@ class Gathered:
             mirror.refresh()
             self.mirrors.append(mirror)
         return target
+
+    @property
+    def page(self) -> str:
+        """Where to begin: on a search's custom scalars, with its own streams selected.
+
+        TensorBoard selects all streams, or none if there are too many.
+        """
+        streams = {path.parent for path in self._event_files()}
+        if not any(_SEARCH.search(stream.name) for stream in streams):
+            return ""
+        few = len(streams) <= _SELECTED_UNASKED
+        return "#custom_scalars" + ("" if few else f"&regexInput={quote(_SEARCH.pattern)}")
+
+    def _event_files(self) -> Iterator[Path]:
+        for place in self.place.iterdir():
+            yield from place.resolve().rglob(f"{PREFIX}*")
 
     def _free(self, name: str) -> str:
         taken = [path.name for path in self.place.iterdir()]

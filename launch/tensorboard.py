@@ -62,7 +62,8 @@ def tensorboard(runs: Runs, storage: Storage = DEFAULT_STORAGE, port: Port = Non
         gathered = Gathered(Path(name), console)
         places = [gathered.add(location, storage) for location in runs]
         url = serve(str(places[0].resolve() if len(places) == 1 else name), port)
-        console.print(f"TensorBoard at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        console.print(f"TensorBoard at {url}{gathered.page}", highlight=False, soft_wrap=True)
+        console.print("Ctrl-C ends it")
         _wait(gathered, caught)
     raise typer.Exit(128 + caught[-1])
 

@@ -109,6 +109,7 @@ EXECUTION_CHANGES: dict[str, Any] = {
     "name": "mine",
     "plugins": ["tests.plugins.table"],
     "storage": "/somewhere/else",
+    "tensorboard": "off",
     "trial_timeout": 5,
 }
 
