@@ -82,7 +82,7 @@ class Best:
         size: How many there are at most.
     """
 
-    def __init__(self, objective: Objective, size: int = BEST) -> None:
+    def __init__(self, objective: Objective, size: int) -> None:
         self._objective = objective
         self._size = size
         self._heap: list[tuple[float, Place]] = []

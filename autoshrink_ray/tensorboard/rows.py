@@ -9,6 +9,7 @@ from typing import TypeVar
 from autoshrink_ray.counting import Place
 from autoshrink_ray.records import Evaluation
 from autoshrink_ray.storage import Folder
+from autoshrink_ray.tensorboard import candidates
 from autoshrink_ray.tensorboard.candidates import Best, Streams
 from autoshrink_ray.tensorboard.known import Known
 
@@ -33,7 +34,7 @@ class Rows:
         self._known = known
         self._streams = streams
         self._full = full
-        self._best = Best(streams.objective)
+        self._best = Best(streams.objective, candidates.BEST)
         self._files: dict[Place, str] = {}
         for place in known.places:
             self._best.add(known.evaluation(place))
