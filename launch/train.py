@@ -100,7 +100,6 @@ def _run(location: str, config: dict[str, Any], *, quiet: bool) -> None:
 def _print_result(console: Console, run: TrainingRun, *, already: bool) -> None:
     """What was reached, where it is, and what to do with it."""
     location = run.folder.location
-    tensorboard = run.folder.child("tensorboard").location
     seconds = sum(record["seconds"] for record in run.history)
     epoch = run.card.provenance["epoch"]
     lines = [
@@ -112,7 +111,7 @@ def _print_result(console: Console, run: TrainingRun, *, already: bool) -> None:
         "Look further",
         f"  autoshrink-ray evaluate {location}",
         f"  autoshrink-ray export {location} --format onnx",
-        f"  tensorboard --logdir {tensorboard}",
+        f"  autoshrink-ray tensorboard {location}",
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
