@@ -80,7 +80,7 @@ def source_at(
     load_plugins(plugins)
     if location in CELLS:
         return CellSource(CELLS[location].cell, dict(CELLS[location].macro))
-    run = _run(location, storage)
+    run = run_at(location, storage)
     if run is not None:
         return _best(run)
     expected = f"a cell file or a run (runs by name are looked up in {storage!r})"
@@ -88,6 +88,20 @@ def source_at(
     if _has(content, "macro"):
         raise FileFormatError(f"{location} is a network already, and a cell is needed")
     return CellSource(CellFile.from_json(content, location), {})
+
+
+def run_at(location: str, storage: str) -> Run | None:
+    """The run at `location`, a path, a URI or a name in `storage`; None if there is none.
+
+    Raises:
+        StorageError: If the storage does not answer.
+    """
+    try:
+        return Run(location, storage)
+    except StorageError:
+        if "/" not in location:
+            Folder(join(storage, location)).exists()  # a storage that does not answer says so
+        return None
 
 
 def best_cell(run: Run) -> CellFile:
@@ -137,15 +151,6 @@ def _write_into(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}") from error
-
-
-def _run(location: str, storage: str) -> Run | None:
-    try:
-        return Run(location, storage)
-    except StorageError:
-        if "/" not in location:
-            Folder(join(storage, location)).exists()  # a storage that does not answer says so
-        return None
 
 
 def _best(run: Run) -> CellSource:

@@ -1,0 +1,7 @@
+"""Pictures of cells, the same as SVG and as PNG."""
+
+from autoshrink_ray.drawing.cell import cell_picture
+from autoshrink_ray.drawing.picture import Picture
+from autoshrink_ray.drawing.strip import filmstrip
+
+__all__ = ["Picture", "cell_picture", "filmstrip"]
