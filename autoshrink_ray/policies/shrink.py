@@ -67,6 +67,22 @@ def last_size(keep_fraction: float, edges: int) -> int:
     return max(1, round(keep_fraction * edges))
 
 
+def candidates_drawn(parent: Topology, candidates: int, size: int) -> int:
+    """Candidates of the round that goes on from `parent` in a search that ends at `size` edges."""
+    if len(parent.edges) <= size:
+        return 1
+    return min(candidates, len(eligible_edges(parent)))
+
+
+def most_drawn_later(parent: Topology, candidates: int, size: int) -> int:
+    """Most candidates of all rounds after the one that goes on from `parent`.
+
+    Each round removes at least one edge, and a parent of e edges has at most e of them to try. It
+    becomes less where pruning takes more edges along.
+    """
+    return sum(min(candidates, edges) for edges in range(size + 1, len(parent.edges)))
+
+
 def ends_with(winner: Topology, size: int) -> bool:
     """Whether a search that goes down to `size` edges ends when `winner` has won a round."""
     return len(winner.edges) <= size or not eligible_edges(winner)
