@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,9 @@ _MOST_SHOWN = 4
 
 _NARROW = 80
 """Columns below which a line says only what changes by the second."""
+
+_FREE = 3
+"""Columns at the end of a line where a terminal echoes ^C; in the next line it would move ours."""
 
 
 class Panel:
@@ -31,7 +35,11 @@ class Panel:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         label = max([7, *(len(text) for text, _ in self._labelled())])
-        yield Group(self._bars(label, narrow=options.max_width < _NARROW), self._facts(label))
+        group = Group(self._bars(label, narrow=options.max_width < _NARROW), self._facts(label))
+        cropped = options.update(width=max(1, options.max_width - _FREE), height=None)
+        for line in console.render_lines(group, cropped, pad=False):
+            yield from line
+            yield Segment.line()
 
     def _labelled(self) -> list[tuple[str, OpenRound]]:
         many = self._snapshot.searches > 1
