@@ -37,9 +37,9 @@ _DETAIL = (
     "quality",
     "cost",
     "behind",
-    "in noise",
+    "noise",
     "epochs",
-    "seconds",
+    "s",
 )
 
 
@@ -164,8 +164,8 @@ def _candidates_table(run: Run, view: RoundView, shown: Noise) -> Table:
     )
     for head in _DETAIL:
         table.add_column(head, justify="right", no_wrap=True)
-    for head in ("stopped by", "worker"):
-        table.add_column(head, overflow="fold")
+    table.add_column("stopped by", no_wrap=True)
+    table.add_column("worker", overflow="fold")
     for line in view.lines:
         table.add_row(
             *map(escape, _cells(line, shown)), style="bold green" if line.rank == 1 else ""
