@@ -38,7 +38,6 @@ _DETAIL = (
     "cost",
     "behind",
     "noise",
-    "epochs",
     "s",
 )
 
@@ -183,7 +182,6 @@ def _cells(line: CandidateLine, shown: Noise) -> list[str]:
         _points(line.cost_term),
         _points(line.behind),
         _units(shown.units(line.behind)),
-        str(measured.epochs) if measured else "-",
         _seconds(measured.seconds if measured else None),
         _ended_by(line),
         _worker(line),
