@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import ray
 from ray.tune import PlacementGroupFactory
 
-from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.errors import ConfigError, RunInterruptedError
 
 _PATIENCE = 10.0
 """Seconds in which a head node has to accept a connection."""
@@ -60,6 +62,7 @@ def connection(address: str | None) -> Iterator[bool]:
 
     Raises:
         ConfigError: If no cluster answers at the address.
+        RunInterruptedError: On SIGTERM while Ray starts.
     """
     if ray.is_initialized():
         yield False
@@ -92,7 +95,17 @@ def _join(address: str) -> None:
 def _init(address: str, *, own: bool) -> None:
     extra = {"include_dashboard": False} if own else {}
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **extra)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **extra)
+    except SystemExit as error:
+        if error.code != signal.SIGTERM:
+            raise
+        ray.shutdown()
+        raise RunInterruptedError(signal.SIGTERM) from error  # Ray ends the process with 15
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from autoshrink_ray.errors import (
     told,
 )
 from autoshrink_ray.executors import WorkOff
-from autoshrink_ray.lease import Hold
+from autoshrink_ray.lease import Hold, ending
 from autoshrink_ray.ledger import End, Ledger, LedgerContents, LedgerWriter, next_attempt
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
@@ -77,13 +77,11 @@ class Drive:
 
     def _work(self, conductor: Conductor, work_off: WorkOff) -> None:
         dispatcher = _dispatcher(self.plan, conductor, self.cache)
-        work_off(dispatcher, lambda: bool(self.caught) or self.hold.lost)
+        work_off(dispatcher, lambda: ending(self.caught, self.hold) is not None)
         if conductor.finished:
             return
-        if self.caught:
-            raise RunInterruptedError(self.caught[-1])
-        if self.hold.lost:
-            raise TakenOverError(_TAKEN_OVER)
+        if error := ending(self.caught, self.hold):
+            raise error
         raise RunError("the executor returned before the run was finished; it can be resumed")
 
     def _leave_readable(self, ledger: Ledger, end: End) -> None:
@@ -92,12 +90,6 @@ class Drive:
             ledger.append_end(end)
             if not self.hold.is_lost_now():
                 write_results(self.folder)
-
-
-_TAKEN_OVER = (
-    "another driver took this run over, since this one gave no sign of life; what it finished is "
-    "kept"
-)
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ class _Fenced:
         with _while_running():
             lost = self.hold.is_lost_now()
         if lost:
-            raise TakenOverError(_TAKEN_OVER)
+            raise TakenOverError
         self.ledger.append_decision(decision)
 
 

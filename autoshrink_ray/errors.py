@@ -93,6 +93,12 @@ class RetriesExhaustedError(RunError):
 class TakenOverError(RunError):
     """Another driver took the run over while this one gave no sign of life."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "another driver took this run over, since this one gave no sign of life; what it "
+            "finished is kept"
+        )
+
 
 class VerificationError(RunError):
     """A run does not follow from its own configuration and evaluations."""

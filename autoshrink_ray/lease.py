@@ -25,6 +25,7 @@ from autoshrink_ray.errors import (
     FileFormatError,
     RunHeldError,
     RunInterruptedError,
+    TakenOverError,
 )
 from autoshrink_ray.records import Record
 from autoshrink_ray.storage import Folder
@@ -185,6 +186,13 @@ class Hold(threading.Thread):
         with suppress(AutoshrinkError):
             if not self.is_lost_now():
                 self._folder.remove(files.LEASE)
+
+
+def ending(caught: Sequence[int], hold: Hold) -> AutoshrinkError | None:
+    """What a driver has to stop with now: a signal that it caught, or the loss of its lease."""
+    if caught:
+        return RunInterruptedError(caught[-1])
+    return TakenOverError() if hold.lost else None
 
 
 def _boot() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +24,9 @@ from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import RunFile, release, versions
+from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, is_temporary, join
+from autoshrink_ray.work import Activity
 
 
 class RunObserver(Observer):
@@ -43,6 +43,9 @@ class RunObserver(Observer):
 
     def on_decision(self, decision: Decision) -> None:
         """A round is closed and its decision in the ledger."""
+
+    def on_activity(self, activity: Activity) -> None:
+        """What is being trained has changed; called as each training begins and ends."""
 
     def on_end(self) -> None:
         """The driver is about to end: the run is finished, failed or interrupted.
@@ -94,8 +97,8 @@ def run_search(
         _notice(observers, f"the run {name!r} was finished before: there is nothing left to do")
         return Run(folder.location)
     with (
+        interruptible() as caught,
         executor(plan.config.executor).ready(plan, data) as work_off,
-        interruptible() as caught,  # after Ray, which would take SIGTERM for itself
         held(folder, partial(_notice, observers), caught) as hold,
     ):
         old = _earlier(folder, name, identity, extend=extend)  # another driver may have been first
@@ -306,26 +309,3 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         elif before != after:
             found.append(f"{prefix}{key} was {before!r}, now {after!r}")
     return found
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second SIGINT is not caught."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if caught and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

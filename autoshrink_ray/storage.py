@@ -33,7 +33,10 @@ _PASSING = frozenset(
 )
 """Error numbers of a disk or network that may come back by itself."""
 
-_REFUSALS = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "status 40")
+_REFUSALS = (
+    *("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "status 40"),  # S3
+    *("PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ARGUMENT", "NOT_FOUND"),  # GCS
+)
 """What an object store says when asking again cannot help."""
 
 _OBJECT_STORES = {"s3", "gcs", "abfs"}

@@ -75,17 +75,8 @@ def _root(
 
 
 _MODULES = (
-    search,
-    inspect,
-    explain,
-    draw,
-    tensorboard,
-    verify,
-    networks,
-    train,
-    tune,
-    evaluate,
-    export,
+    *(search, inspect, explain, draw, tensorboard, verify),
+    *(networks, train, tune, evaluate, export),
     doctor,
 )
 

@@ -61,6 +61,9 @@ class StudyProgress(LiveConsole):
         best = "" if self._best is None else f" · best {self._quality} {self._best:.4f}"
         self.show(f"{self._ended} trials ended, {self.seconds:.0f} s{best}")
 
+    def on_note(self, text: str) -> None:
+        self.say(text)
+
     def _outcome(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.FAIL:
             return str(trial.user_attrs.get(REASON, "unknown reason"))

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from autoshrink_ray.config import DEFAULT_STORAGE
-from autoshrink_ray.run import interruptible
+from autoshrink_ray.signals import interruptible
 from launch.inspect import Storage
 
 if TYPE_CHECKING:

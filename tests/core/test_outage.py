@@ -127,7 +127,7 @@ def patient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_waits_until_its_storage_can_be_reached_again(line: Line, tmp_path: Path) -> None:
     expected = run_search(table(tmp_path / "undisturbed"))
     config = table(tmp_path).model_copy(update={"storage": uri(line, "runs")})
-    run = run_search(config, observers=[Notes(at=3, action=lambda: line.cut_for(15.0))])
+    run = run_search(config, observers=[Notes(at=3, action=lambda: line.cut_for(30.0))])
     assert decisions(run) == decisions(expected)
     assert results(run) == results(expected)
 

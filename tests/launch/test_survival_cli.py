@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -119,6 +120,25 @@ def test_a_run_that_was_stopped_says_where_it_goes_on(
     assert again.exit_code == 0, again.stderr
     assert f"resuming round {number_open}, {done} of 3 evaluated" in again.stdout
     assert Run(str(place / "runs" / "run")).status == "finished"
+
+
+@pytest.mark.ray
+def test_a_signal_while_ray_starts_stops_a_run_as_any_other(place: Path) -> None:
+    with started("search", "settings.yaml", "--executor", "tune", "--name", "run") as process:
+        deadline = time.monotonic() + 120
+        while not starts_ray(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+    assert (process.returncode, "stopped by SIGTERM" in errors) == (143, True), errors
+
+
+def starts_ray(pid: int) -> bool:
+    """Whether a process has begun to start Ray's own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    with suppress(OSError):
+        return any("gcs_server" in Path(f"/proc/{c}/cmdline").read_text() for c in children)
+    return False
 
 
 def test_what_was_announced_survives_a_kill(place: Path) -> None:

@@ -16,13 +16,14 @@ import torch
 from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from autoshrink_ray import lease
+from autoshrink_ray import files, lease
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.errors import (
     ConfigError,
     RetriesExhaustedError,
     RunHeldError,
     RunInterruptedError,
+    TakenOverError,
 )
 from autoshrink_ray.storage import Folder, join
 from search_spaces.network import NetworkFile
@@ -142,6 +143,24 @@ def test_a_signal_stops_a_training_and_its_workers(config: TrainConfig) -> None:
         time.sleep(0.1)
     assert ray.available_resources()["CPU"] == 4, "something of the training is still there"
     assert 3 <= len(TrainingRun("tiny", config.storage).history) < EPOCHS
+
+
+def test_a_training_that_was_taken_over_stops_and_leaves_the_rest_to_the_other_driver(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.05)
+    folder = Folder(join(config.storage, "tiny"))
+    other = lease.Lease.mine()
+
+    def take_over(epoch: int) -> None:
+        if epoch == 3:
+            folder.write(files.LEASE, other.model_dump_json().encode())
+
+    plain = network("rnn", RnnMacro(hidden_size=8))
+    with pytest.raises(TakenOverError, match="another driver took this run over"):
+        train(plain, config, observers=[Notes(take_over)])
+    assert TrainingRun("tiny", config.storage).status == "open"
+    assert lease.Lease.model_validate_json(folder.read(files.LEASE)) == other
 
 
 @pytest.fixture(scope="module")

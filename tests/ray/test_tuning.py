@@ -25,7 +25,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from typer.testing import CliRunner
 
-from autoshrink_ray.errors import ConfigError, RunInterruptedError
+from autoshrink_ray import files, lease
+from autoshrink_ray.errors import ConfigError, RunInterruptedError, TakenOverError
 from autoshrink_ray.storage import Folder
 from launch.cli import app
 from search_spaces.build import build
@@ -240,6 +241,34 @@ class StopAfterATrial:
 
     def on_trial(self, trial: FrozenTrial) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_note(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+class TakeOverAfterATrial(StopAfterATrial):
+    """Writes the lease of another driver."""
+
+    other = lease.Lease.mine()
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def on_trial(self, trial: FrozenTrial) -> None:
+        self.folder.write(files.LEASE, self.other.model_dump_json().encode())
+
+
+def test_a_study_that_was_taken_over_stops_and_leaves_the_rest_to_the_other_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.05)
+    folder = Folder(str(tmp_path / "runs" / "study"))
+    with pytest.raises(TakenOverError, match="another driver took this run over"):
+        resumable(tmp_path, observers=[TakeOverAfterATrial(folder)])
+    assert lease.Lease.model_validate_json(folder.read(files.LEASE)) == TakeOverAfterATrial.other
+    trials = optunas(tmp_path / "runs" / "study")
+    assert len([trial for trial in trials if trial.state.is_finished()]) < 6
+    assert not (tmp_path / "runs" / "study" / "trials.parquet").exists()
 
 
 def test_a_study_whose_driver_dies_and_is_stopped_goes_on(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from optuna.trial import TrialState
 
 from autoshrink_ray.errors import ConfigError, FileFormatError, StorageError
 from autoshrink_ray.storage import Folder
-from trainables.tuning.storage import JOURNAL, only_driver, open_storage, open_study, shown
+from trainables.tuning.storage import JOURNAL, open_storage, open_study, shown
 
 
 def filled(storage: BaseStorage, trials: int) -> optuna.Study:
@@ -188,26 +187,3 @@ def test_a_study_that_is_gone_is_not_begun_again(tmp_path: Path) -> None:
         pytest.raises(ConfigError, match="has no study 'study': give the --study-storage"),
     ):
         open_study(storage, "study", ["maximize"], "identity", resumed=True)
-
-
-def _hold(place: str, held: object, done: object) -> None:
-    with only_driver(Folder(place)):
-        held.set()  # type: ignore[attr-defined]
-        done.wait(60)  # type: ignore[attr-defined]
-
-
-def test_one_process_at_a_time_works_on_a_study(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path), held, done))
-    other.start()
-    assert held.wait(60)
-    with (
-        pytest.raises(ConfigError, match="another process is working on the study"),
-        only_driver(Folder(str(tmp_path))),
-    ):
-        pass
-    other.kill()
-    other.join()
-    with only_driver(Folder(str(tmp_path))):
-        pass

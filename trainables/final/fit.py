@@ -19,7 +19,7 @@ from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from autoshrink_ray.cluster import quiet
-from autoshrink_ray.errors import AutoshrinkError, RetriesExhaustedError, RunInterruptedError
+from autoshrink_ray.errors import AutoshrinkError, RetriesExhaustedError
 from trainables.final.config import TrainConfig
 from trainables.final.reports import Reports, TrainObserver
 from trainables.final.worker import Job, work
@@ -86,7 +86,7 @@ def fit(
     job: Job,
     data: Any,
     observers: Sequence[TrainObserver],
-    signal_caught: Callable[[], int | None],
+    ending: Callable[[], AutoshrinkError | None],
     *,
     alone: bool,
 ) -> None:
@@ -97,17 +97,17 @@ def fit(
         job: The training.
         data: What the task's `load` returned.
         observers: Told of epochs.
-        signal_caught: Number of the signal that wants the training to stop, if there is one.
+        ending: What the training has to stop with now, if it has to.
         alone: Whether the cluster was started for this training, on this machine.
 
     Raises:
         AutoshrinkError: What a worker raised on purpose, as it is.
         RetriesExhaustedError: If workers were lost more often than allowed.
-        RunInterruptedError: If a signal was caught.
+        RunInterruptedError: If a signal was caught; or whatever else `ending` returned.
     """
     run = _Run(config, job, data, ray.put(data), observers, alone)
     lost = 0
-    while (error := run.once(signal_caught)) is not None:
+    while (error := run.once(ending)) is not None:
         if _only_waits(error):
             run.note(f"waiting for room for {config.workers} workers")
             continue
@@ -147,12 +147,11 @@ class _Run:
         for observer in self.observers:
             observer.on_note(text)
 
-    def once(self, signal_caught: Callable[[], int | None]) -> Exception | None:
+    def once(self, ending: Callable[[], AutoshrinkError | None]) -> Exception | None:
         """One try; what the infrastructure did wrong, if it did.
 
         Raises:
-            AutoshrinkError: What a worker raised on purpose.
-            RunInterruptedError: If a signal was caught.
+            AutoshrinkError: What a worker raised on purpose, or `ending` returned.
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         reports = ray.remote(num_cpus=0)(Reports).options(scheduling_strategy=here).remote()
@@ -160,7 +159,7 @@ class _Run:
         watch = _Watch(reports, self.observers, self.alone)
         try:
             with quiet(_LOGGERS, variables), TemporaryDirectory(prefix=_SCRATCH) as scratch:
-                return _outcome(self._trainer(reports, scratch), watch, signal_caught)
+                return _outcome(self._trainer(reports, scratch), watch, ending)
         except RayError as error:  # the news are lost, and so are workers that have some
             return cast(Exception, error)
         finally:
@@ -192,20 +191,19 @@ class _Run:
 
 
 def _outcome(
-    trainer: Any, watch: _Watch, signal_caught: Callable[[], int | None]
+    trainer: Any, watch: _Watch, ending: Callable[[], AutoshrinkError | None]
 ) -> Exception | None:
     """Runs Ray Train beside this thread, which passes on the news; see `_Run.once`."""
     with ThreadPoolExecutor(1, thread_name_prefix="ray-train") as pool:
         going = pool.submit(trainer.fit)
         try:
-            while not going.done() and signal_caught() is None:
+            while not going.done() and ending() is None:
                 watch.look()
                 time.sleep(_PAUSE)
         finally:
             _stop(watch, going)
-    number = signal_caught()
-    if number is not None:
-        raise RunInterruptedError(number)
+    if stopped := ending():
+        raise stopped
     watch.look()
     return _fault(going.exception())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -30,10 +31,11 @@ from autoshrink_ray.errors import (
     told,
 )
 from autoshrink_ray.files import LEASE, TRAIN, digest
-from autoshrink_ray.lease import held
+from autoshrink_ray.lease import Hold, ending, held
 from autoshrink_ray.ledger import End
-from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same
+from autoshrink_ray.run import fresh_name, require_free, require_same
 from autoshrink_ray.runfile import versions
+from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, is_temporary, join
 from search_spaces.network import NetworkFile
 from trainables.final.config import TrainConfig, TrainPlan
@@ -72,6 +74,7 @@ def train(
         UsageError: If the configuration, the data or the storage is wrong, the cluster is too
             small, or the name belongs to a training with another identity.
         RunError: If the training failed; its checkpoints are kept.
+        RunHeldError: If another driver is at work on the training.
         RunInterruptedError: On SIGINT or SIGTERM; the training can go on.
     """
     settings = merge((config or TrainConfig()).model_dump(exclude_unset=True), changes)
@@ -88,26 +91,26 @@ def train(
         require_workers(plan.config)
         if _is_streamed(data):
             require_reader(plan.config)
-        with held(folder, partial(_note, observers)):
+        with (
+            interruptible() as caught,
+            held(folder, partial(_note, observers), caught) as hold,
+        ):
             if not _is_finished(folder, name, identity):  # another driver may have been first
-                _start(folder, name, plan, identity, data, observers, alone=own)
+                drive = _Drive(plan, data, observers, hold, caught, own)
+                _start(folder, name, identity, drive)
     return TrainingRun(folder.location)
 
 
 def _start(
     folder: Folder,
     name: str,
-    plan: TrainPlan,
     identity: dict[str, Any],
-    data: ProxyData,
-    observers: Sequence[TrainObserver],
-    *,
-    alone: bool,
+    drive: _Drive,
 ) -> None:
     is_new = not TrainFile.exists(folder)
-    job = _job(folder, _opened(folder, name, plan, identity, data), plan)
+    file = _opened(folder, name, drive.plan, identity, drive.data)
     try:
-        _drive(plan, job, data, observers, alone=alone)
+        drive.run(folder, _job(folder, file, drive.plan))
     except UsageError:
         if is_new:  # nothing is left of a mistake that only a worker could notice
             folder.delete()
@@ -220,29 +223,50 @@ def _job(folder: Folder, file: TrainFile, plan: TrainPlan) -> Job:
     )
 
 
-def _drive(
-    plan: TrainPlan,
-    job: Job,
-    data: ProxyData,
-    observers: Sequence[TrainObserver],
-    *,
-    alone: bool,
-) -> None:
-    """One start: trains, and leaves a readable folder behind however it ends."""
-    folder = Folder(job.folder)
-    listening = [TensorBoardObserver(folder), *observers]
-    try:
-        with interruptible() as caught:
-            for observer in listening:
-                observer.on_start(TrainingRun(folder.location), data)
-            fit(plan.config, job, data, listening, lambda: next(iter(caught), None), alone=alone)
-        _finish(folder)
-    except RunInterruptedError as error:
-        _leave(folder, End(status="interrupted", message=str(error)))
-        raise
-    except Exception as error:
-        _leave(folder, End(status="failed", message=told(error)))
-        raise
+@dataclass(frozen=True)
+class _Drive:
+    """One start of a training's driver.
+
+    Attributes:
+        plan: What is trained, and how.
+        data: What the task's `load` returned.
+        observers: Told of everything that is finished.
+        hold: The lease on the training.
+        caught: Signals that want it to stop.
+        alone: Whether the cluster was started for it.
+    """
+
+    plan: TrainPlan
+    data: ProxyData
+    observers: Sequence[TrainObserver]
+    hold: Hold
+    caught: Sequence[int]
+    alone: bool
+
+    def run(self, folder: Folder, job: Job) -> None:
+        """Trains, and leaves a readable folder behind however it ends."""
+        try:
+            self._fit(folder, job)
+            _finish(folder)
+        except RunInterruptedError as error:
+            self._leave(folder, End(status="interrupted", message=str(error)))
+            raise
+        except Exception as error:
+            self._leave(folder, End(status="failed", message=told(error)))
+            raise
+
+    def _fit(self, folder: Folder, job: Job) -> None:
+        observers = [TensorBoardObserver(folder), *self.observers]
+        for observer in observers:
+            observer.on_start(TrainingRun(folder.location), self.data)
+        stop = partial(ending, self.caught, self.hold)
+        fit(self.plan.config, job, self.data, observers, stop, alone=self.alone)
+
+    def _leave(self, folder: Folder, end: End) -> None:
+        """As far as the storage still allows; what stopped the training matters more than this."""
+        with suppress(AutoshrinkError):
+            if not self.hold.is_lost_now():
+                _end(folder, end)
 
 
 def _finish(folder: Folder) -> None:
@@ -251,12 +275,6 @@ def _finish(folder: Folder) -> None:
         _end(folder, End(status="finished"))
     except StorageError as error:
         raise RunError(f"the training is finished but not its folder: {error}") from error
-
-
-def _leave(folder: Folder, end: End) -> None:
-    """As far as the storage still allows; what stopped the training matters more than this."""
-    with suppress(AutoshrinkError):
-        _end(folder, end)
 
 
 def _end(folder: Folder, end: End) -> None:

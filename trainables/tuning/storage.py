@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ from trainables.tuning.journal import open_journal
 from trainables.tuning.objective import Direction
 
 JOURNAL = "optuna.journal"
-LOCK = "driver.lock"
 
 STORAGE_FAILURES = (OSError, OptunaError, SQLAlchemyError, JSONDecodeError)
 """What Optuna's storages raise when they cannot be read or written."""
@@ -111,33 +109,6 @@ def _checked(url: str) -> str:
             f"a study storage outlives its study, got {safe!r} in memory: give sqlite:///FILE"
         )
     return safe
-
-
-@contextmanager
-def only_driver(folder: Folder) -> Iterator[None]:
-    """Holds a study on a local disk against a second process that would go on with it, too.
-
-    Raises:
-        ConfigError: If another process has it.
-    """
-    if not isinstance(folder.filesystem, fs.LocalFileSystem):
-        yield
-        return
-    path = Path(folder.path, LOCK)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another process is working on the study in {folder.location}: "
-                f"wait for it, or choose another --name"
-            ) from error
-        yield
 
 
 def open_study(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import optuna
@@ -16,9 +16,11 @@ from optuna.trial import FrozenTrial
 
 from autoshrink_ray.cluster import connection, require_fitting_node
 from autoshrink_ray.contracts import ProxyData
-from autoshrink_ray.errors import AutoshrinkError, RunError, RunInterruptedError
-from autoshrink_ray.files import digest
-from autoshrink_ray.run import fresh_name, interruptible, require_free, require_same
+from autoshrink_ray.errors import AutoshrinkError, RunError
+from autoshrink_ray.files import LEASE, digest
+from autoshrink_ray.lease import Hold, ending, held
+from autoshrink_ray.run import fresh_name, require_free, require_same
+from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, join
 from search_spaces.network import NetworkFile
 from trainables.tuning import record
@@ -29,9 +31,7 @@ from trainables.tuning.results import TuningResult, write_results
 from trainables.tuning.search import REASON, StudySearch
 from trainables.tuning.storage import (
     JOURNAL,
-    LOCK,
     STORAGE_FAILURES,
-    only_driver,
     open_storage,
     open_study,
     shown,
@@ -51,6 +51,15 @@ class TuningObserver(Protocol):
         """A trial is complete, stopped early or failed, and in the study's storage."""
         ...
 
+    def on_note(self, text: str) -> None:
+        """Something that a user should know and no result depends on."""
+        ...
+
+
+def _note(observers: Sequence[TuningObserver], text: str) -> None:
+    for observer in observers:
+        observer.on_note(text)
+
 
 def run_tuning(
     network: NetworkFile, config: TuningConfig, *, observers: Sequence[TuningObserver] = ()
@@ -69,6 +78,7 @@ def run_tuning(
         UsageError: If the configuration, the data or a storage is wrong, or the name belongs to a
             study with another configuration.
         RunError: If the study failed, or no trial was trained to its end; ended trials are kept.
+        RunHeldError: If another process is at work on the study.
         RunInterruptedError: On SIGINT or SIGTERM; the study can go on.
     """
     plan = TuningPlan.of(network, config)
@@ -81,10 +91,11 @@ def run_tuning(
     place = shown(config.study_storage, folder)
     with (
         _quiet_optuna(),
-        only_driver(folder),
+        interruptible() as caught,
+        held(folder, partial(_note, observers), caught) as hold,
         open_storage(config.study_storage, folder) as storage,
     ):
-        study = _Study(name, folder, storage, place, plan, data)
+        study = _Study(name, folder, storage, place, plan, data, hold, caught)
         if resumed and not study.opened(identity, resumed=True).left:
             return study.ended()
         with connection(config.address):
@@ -98,7 +109,7 @@ def _is_there(folder: Folder, name: str, identity: dict[str, Any]) -> bool:
     if folder.exists(record.STUDY):
         require_same(name, StudyFile.read(folder).identity, identity)
         return True
-    require_free(name, folder, ours={JOURNAL, f"{JOURNAL}.lock", LOCK})
+    require_free(name, folder, ours={JOURNAL, f"{JOURNAL}.lock", LEASE})
     return False
 
 
@@ -112,6 +123,8 @@ class _Study:
     place: str
     plan: TuningPlan
     data: ProxyData
+    hold: Hold
+    caught: Sequence[int]
 
     def opened(self, identity: dict[str, Any], *, resumed: bool) -> _Study:
         """The same, there in Optuna's storage and with trials of a dead process in line again."""
@@ -156,11 +169,15 @@ class _Study:
             self._run(observers)
         except Exception as error:
             with suppress(AutoshrinkError, *STORAGE_FAILURES):
-                if not isinstance(error.__cause__, STORAGE_FAILURES):  # it may still be broken
-                    give_back_all(self.optunas)
-                write_results(self.result())
+                if not self.hold.is_lost_now():
+                    self._leave_readable(error)
             raise
         return self.ended()
+
+    def _leave_readable(self, error: Exception) -> None:
+        if not isinstance(error.__cause__, STORAGE_FAILURES):  # it may still be broken
+            give_back_all(self.optunas)
+        write_results(self.result())
 
     def ended(self) -> TuningResult:
         """The study at its end.
@@ -189,8 +206,8 @@ class _Study:
         )
         scheduler = self.plan.scheduler()
         scheduler.recall(self.optunas)
-        with interruptible() as caught:
-            work_off(self.plan, self.data, search, scheduler, self.left, lambda: bool(caught))
+        stop = partial(ending, self.caught, self.hold)
+        work_off(self.plan, self.data, search, scheduler, self.left, lambda: stop() is not None)
         if isinstance(search.failure, STORAGE_FAILURES):
             raise RunError(
                 f"the study storage gave way: {search.failure}; the study can be resumed"
@@ -198,9 +215,9 @@ class _Study:
         if search.failure is not None:
             raise search.failure
         if self.left:
-            if caught:
-                raise RunInterruptedError(caught[-1])
-            raise RunError("Ray Tune returned before the study was finished; it can be resumed")
+            raise stop() or RunError(
+                "Ray Tune returned before the study was finished; it can be resumed"
+            )
 
 
 @contextmanager
