@@ -21,10 +21,11 @@ from autoshrink_ray.contracts import (
 from autoshrink_ray.errors import AutoshrinkError
 from autoshrink_ray.files import CellFile
 from autoshrink_ray.objective import Objective
+from autoshrink_ray.observing import RunObserver
 from autoshrink_ray.plugins import register_dataset, register_space
 from autoshrink_ray.records import Candidate, Decision, Evaluation, Measurement
 from autoshrink_ray.results import Run
-from autoshrink_ray.run import RunObserver, run_search
+from autoshrink_ray.run import run_search
 from autoshrink_ray.topology import Topology
 
 try:

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from autoshrink_ray.contracts import ProxyData
+from autoshrink_ray.observing import RunObserver
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
-from autoshrink_ray.run import RunObserver
 
 
 class JsonProgress(RunObserver):

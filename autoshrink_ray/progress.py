@@ -10,11 +10,11 @@ from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.ledger import MemoryLedger
+from autoshrink_ray.observing import RunObserver
 from autoshrink_ray.panel import Panel, metrics_text
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
-from autoshrink_ray.run import RunObserver
 from autoshrink_ray.standing import Standing
 from autoshrink_ray.terminal import LiveConsole
 from autoshrink_ray.work import Activity

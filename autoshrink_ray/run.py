@@ -4,54 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from autoshrink_ray import files
 from autoshrink_ray.cache import EvaluationCache
-from autoshrink_ray.conductor import Conductor, Observer
+from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.config import SearchConfig, merge
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.drive import Drive
-from autoshrink_ray.errors import ConfigError, LedgerError, TakenOverError
+from autoshrink_ray.errors import ConfigError, LedgerError
 from autoshrink_ray.executors import executor
 from autoshrink_ray.lease import held
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger, read_ledger, set_aside
+from autoshrink_ray.observing import RunObserver, ending, notify
 from autoshrink_ray.plan import Plan
-from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import RunFile, release, versions
 from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, is_temporary, join
-from autoshrink_ray.work import Activity
-
-
-class RunObserver(Observer):
-    """An observer that also hears how a run starts. Base class: does nothing."""
-
-    def on_start(self, run: Run, plan: Plan, data: ProxyData) -> None:
-        """The run is about to start or go on; `run` shows what it has found already."""
-
-    def on_notice(self, text: str) -> None:
-        """Something that a user should know and no decision depends on."""
-
-    def on_evaluation(self, evaluation: Evaluation) -> None:
-        """An evaluation is final and in the ledger."""
-
-    def on_decision(self, decision: Decision) -> None:
-        """A round is closed and its decision in the ledger."""
-
-    def on_activity(self, activity: Activity) -> None:
-        """What is being trained has changed; called as each training begins and ends."""
-
-    def on_end(self) -> None:
-        """The driver is about to end: the run is finished, failed or interrupted.
-
-        Not called where the driver was killed, or where another one has taken the run over.
-        """
 
 
 def run_search(
@@ -94,12 +67,12 @@ def run_search(
     if extend and old is None:
         raise ConfigError(f"--extend goes on with a run that is there, and {name!r} is none")
     if old is not None and old.identity == identity and _is_complete(folder):
-        _notice(observers, f"the run {name!r} was finished before: there is nothing left to do")
+        notify(observers, f"the run {name!r} was finished before: there is nothing left to do")
         return Run(folder.location)
     with (
         interruptible() as caught,
         executor(plan.config.executor).ready(plan, data) as work_off,
-        held(folder, partial(_notice, observers), caught) as hold,
+        held(folder, partial(notify, observers), caught) as hold,
     ):
         old = _earlier(folder, name, identity, extend=extend)  # another driver may have been first
         contents = read_ledger(folder)
@@ -109,8 +82,8 @@ def run_search(
         _set_aside_damaged(folder, contents, observers)
         for observer in observers:
             observer.on_start(Run(folder.location), plan, data)
-        cache = _cache(plan, identity, contents, partial(_notice, observers))
-        with _ending(observers):
+        cache = _cache(plan, identity, contents, partial(notify, observers))
+        with ending(observers):
             Drive(folder, plan, observers, hold, caught, cache).run(contents, work_off)
     return Run(folder.location)
 
@@ -121,25 +94,7 @@ def _board(plan: Plan, observers: Sequence[RunObserver]) -> list[RunObserver]:
         return []
     from autoshrink_ray.tensorboard.observer import BoardObserver  # takes a third of a second
 
-    return [BoardObserver(partial(_notice, observers))]
-
-
-@contextmanager
-def _ending(observers: Sequence[RunObserver]) -> Iterator[None]:
-    """Tells observers that the driver ends, however it does, unless the run is another one's."""
-    try:
-        yield
-    except TakenOverError:
-        raise
-    except Exception:
-        _end(observers)
-        raise
-    _end(observers)
-
-
-def _end(observers: Sequence[RunObserver]) -> None:
-    for observer in observers:
-        observer.on_end()
+    return [BoardObserver(partial(notify, observers))]
 
 
 def _cache(
@@ -181,17 +136,12 @@ def _require_extendable(plan: Plan, contents: LedgerContents) -> None:
         ) from error
 
 
-def _notice(observers: Sequence[RunObserver], text: str) -> None:
-    for observer in observers:
-        observer.on_notice(text)
-
-
 def _set_aside_damaged(
     folder: Folder, contents: LedgerContents, observers: Sequence[RunObserver]
 ) -> None:
     set_aside(folder, contents)
     for damage in contents.damaged:
-        _notice(
+        notify(
             observers,
             f"ledger object {damage.name} is damaged ({damage.reason}); it is now in "
             f"{files.set_aside_name(damage.name)}, and {contents.consequence(damage)}",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from autoshrink_ray import files
 from autoshrink_ray.contracts import ProxyData
+from autoshrink_ray.observing import RunObserver
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
-from autoshrink_ray.run import RunObserver
 from autoshrink_ray.tensorboard.board import Board
 
 
