@@ -45,7 +45,8 @@ class ConsoleProgress(LiveConsole, RunObserver):
             self.say(f"resuming {self._resuming(run, plan)}")
         if plan.config.tensorboard != "off":
             usual = plan.config.storage == DEFAULT_STORAGE
-            self.say(f"autoshrink-ray tensorboard {run.name if usual else run.folder.location}")
+            place = run.name if usual else run.folder.location
+            self.say(f"to watch it: autoshrink-ray tensorboard {place}")
 
     def live(self) -> RenderableType:
         """Where the run stands; one line until it has started."""

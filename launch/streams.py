@@ -77,7 +77,8 @@ class Gathered:
         if not any(_SEARCH.search(stream.name) for stream in streams):
             return ""
         few = len(streams) <= _SELECTED_UNASKED
-        return "#custom_scalars" + ("" if few else f"&regexInput={quote(_SEARCH.pattern)}")
+        chosen = "" if few else f"&regexInput={quote(_SEARCH.pattern)}"
+        return f"#custom_scalars&_smoothingWeight=0{chosen}"
 
     def _event_files(self) -> Iterator[Path]:
         for place in self.place.iterdir():

@@ -38,6 +38,7 @@ def print_run(console: Console, run: Run) -> None:
         f"\n[bold]Look further[/bold]\n"
         f"  autoshrink-ray show {location}\n"
         f"  autoshrink-ray best {location} -o best.cell.json\n"
+        f"  autoshrink-ray tensorboard {location}\n"
         f"  {location}/evaluations.parquet  (all evaluations, for pandas, polars or DuckDB)",
         highlight=False,
         soft_wrap=True,

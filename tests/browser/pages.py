@@ -136,6 +136,16 @@ class Page:
         waiting = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.25)
         return waiting.until(lambda _: condition(), what)
 
+    def settle(self) -> None:
+        """Waits until nothing moves any more: two looks at the page are the same."""
+        seen: list[bytes] = []
+
+        def is_still() -> bool:
+            seen.append(self.driver.get_screenshot_as_png())
+            return len(seen) > 4 and seen[-1] == seen[-2] == seen[-3]
+
+        self.wait(is_still, "a still page")
+
     def complaints(self) -> list[str]:
         """Errors that pages have written to the console since the last call."""
         log = self.driver.get_log("browser")

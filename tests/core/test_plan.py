@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from autoshrink_ray import Evaluation, Measurement
 from autoshrink_ray.config import EXECUTION, SearchConfig
 from autoshrink_ray.errors import ConfigError
-from autoshrink_ray.plan import Plan
+from autoshrink_ray.plan import Plan, most_candidates
 from autoshrink_ray.policies import RandomPolicy, ShrinkPolicy
+from autoshrink_ray.seeds import derive_seed
 
 # The plan
 
@@ -127,6 +131,40 @@ IDENTITY_CHANGES: dict[str, Any] = {
     "cpus_per_trial": 2,
     "gpus_per_trial": 1,
 }
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({}, "full"),
+        ({"searches": 2}, "summary"),
+        ({"searches": 2, "tensorboard": "full"}, "full"),
+        ({"tensorboard": "off"}, "off"),
+        ({"algorithm": "random", "budget": 300}, "full"),
+        ({"algorithm": "random", "budget": 301}, "summary"),
+        ({"nodes": 2}, "full"),
+    ],
+)
+def test_up_to_300_candidates_tensorboard_shows_each(settings: dict[str, Any], mode: str) -> None:
+    assert Plan.of(SearchConfig.of(settings)).config.tensorboard == mode
+
+
+@given(st.integers(2, 6), st.integers(1, 20), st.sampled_from([0.01, 0.25, 0.6]))
+def test_a_search_never_has_more_candidates_than_it_may(
+    nodes: int, candidates: int, keep: float
+) -> None:
+    settings = {"nodes": nodes, "candidates": candidates, "keep_fraction": keep}
+    plan = Plan.of(SearchConfig.of(settings))
+    policy, count = plan.searches()[0].policy, 0
+    while not policy.finished:
+        for candidate in policy.propose():
+            accuracy = derive_seed(candidate.index, candidate.topology.key) % 1000 / 1000
+            metrics = {"accuracy": accuracy, "macs": 10.0}
+            measurement = Measurement(status="complete", metrics=metrics)
+            policy.record(Evaluation(candidate=candidate, seed=0, measurement=measurement))
+            count += 1
+        policy.decide()
+    assert count <= most_candidates(plan.config)
 
 
 def test_every_setting_is_either_identity_or_execution() -> None:

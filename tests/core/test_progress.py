@@ -168,7 +168,7 @@ def test_without_a_screen_there_are_lines_and_no_escape_codes(
     lines = printed(table, Console(file=io.StringIO(), **console)).splitlines()
     assert not [line for line in lines if "\x1b" in line or "\r" in line]
     assert lines[1] == "table on nothing"
-    assert lines[2].startswith("autoshrink-ray tensorboard ")
+    assert lines[2].startswith("to watch it: autoshrink-ray tensorboard ")
     assert all(re.match(r"round \d+: edge ", line) for line in lines[3:])
     assert len(lines) > 5
 

@@ -95,7 +95,7 @@ def test_a_run_and_nothing_but_it(tmp_path: Path) -> None:
     run = run_search(table(tmp_path / "runs"))
     with going("run", cwd=tmp_path) as (said, url):
         assert streams(url, names(run)) == names(run)
-        assert f"{url}#custom_scalars\n" in said
+        assert f"{url}#custom_scalars&_smoothingWeight=0\n" in said
 
 
 def test_runs_side_by_side_also_one_that_was_killed_and_one_without_streams(
@@ -119,7 +119,7 @@ def test_many_streams_are_not_selected_unasked_so_the_link_names_the_searches(
 ) -> None:
     run_search(table(tmp_path / "runs"), nodes=6, candidates=15)
     with going("run", cwd=tmp_path) as (said, _):
-        assert "/#custom_scalars&regexInput=search" in said
+        assert "/#custom_scalars&_smoothingWeight=0&regexInput=search" in said
 
 
 def test_two_runs_of_one_name(tmp_path: Path) -> None:

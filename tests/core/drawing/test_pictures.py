@@ -66,6 +66,29 @@ def test_every_node_edge_and_leaf_is_drawn() -> None:
     assert words(picture, "legend") == ["conv 1x1", "relu", "sep 3x3", "output"]
 
 
+@given(topologies("ab"), st.data())
+def test_what_is_left_of_a_cell_keeps_its_places(whole: Topology, data: st.DataObject) -> None:
+    left = whole
+    for _ in range(data.draw(st.integers(0, len(whole.edges) - 1))):
+        left = left.without(data.draw(st.sampled_from(left.edges))) if left.edges else left
+    before, after = (
+        {tip: place_of(shape) for tip, shape in tips(picture, "node").items()}
+        for picture in (cell_picture(whole), cell_picture(left, within=whole))
+    )
+    assert after.items() <= before.items()
+    assert len(after) == len(left.reachable - {0})
+    assert len(tips(cell_picture(left, within=whole), "edge")) == len(left.edges)
+
+
+def place_of(shape: ElementTree.Element) -> tuple[str | None, str | None]:
+    return shape.get("x"), shape.get("y")
+
+
+def test_a_larger_cell_has_all_edges() -> None:
+    with pytest.raises(TopologyError, match=r"has all edges of the cell, got none of \[\(0, 1\)"):
+        cell_picture(COMPLETE, within=COMPLETE.without((0, 1)))
+
+
 def test_a_removed_edge_is_dashed_and_crossed_out() -> None:
     picture = cell_picture(FORK, removed=(0, 2))
     gone = tips(picture, "edge")["edge 0 to 2, removed"]

@@ -1,0 +1,75 @@
+"""Takes the pictures of TensorBoard in docs/images from a small real search."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from autoshrink_ray import SearchConfig, run_search
+from tests.browser.pages import Page, chromium, missing, served
+
+PLACE = Path(__file__).parents[2] / "docs" / "images"
+
+SEARCHES = "search(-%5Cd%2B)%3F$"
+"""The command's link selects these streams where there are many."""
+
+SHOTS = {
+    "custom-scalars": (
+        "custom_scalars",
+        "vz-line-chart2 >>> path.line",
+        "Ignore outliers in chart scaling",
+    ),
+    "images": ("images", "tf-image-loader >>> img", "Show actual image size"),
+    "hparams": ("hparams", "vaadin-grid >>> td", ""),
+    "parallel-coordinates": (
+        "hparams",
+        "tf-hparams-parallel-coords-plot >>> .foreground path",
+        "PARALLEL COORDINATES VIEW",
+    ),
+}
+"""Page of each picture, what it waits for, and the words that are clicked; they stay clicked."""
+
+
+def take(page: Page, name: str) -> None:
+    """Writes one picture.
+
+    Args:
+        page: TensorBoard.
+        name: The picture's name.
+    """
+    tab, selector, words = SHOTS[name]
+    page.open(tab, regexInput=SEARCHES, _smoothingWeight="0")
+    if words:
+        places = "paper-tab, paper-checkbox"
+        page.wait(lambda: words in page.texts(places), words)
+        page.click(places, words)
+    page.wait(lambda: page.look(selector, "1"), name)
+    page.settle()
+    picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+    picture.quantize(128).save(PLACE / f"tensorboard-{name}.png", optimize=True)
+
+
+def main() -> None:
+    """Runs the demo's search of image cells, or looks at one that is there."""
+    parser = argparse.ArgumentParser(prog="scripts/shots", description=__doc__)
+    parser.add_argument("--run", type=Path, help="folder of a run that is there already")
+    given = parser.parse_args()
+    if missing():
+        parser.error(missing())
+    PLACE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as storage:
+        folder = given.run or Path(storage, "first")
+        if given.run is None:
+            config = SearchConfig.from_preset("demo", executor="in-process")
+            run_search(config, storage=storage, name="first")
+        with served(folder.parent, folder.name) as url, chromium() as driver:
+            for name in SHOTS:
+                take(Page(driver, url), name)
+
+
+if __name__ == "__main__":
+    main()
