@@ -62,6 +62,11 @@ class Run:
         """Name of the search space."""
         return str(self.file.identity["space"])
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether each round's candidates come from the cell that the round before decided on."""
+        return self.file.identity.get("keep_fraction") is not None
+
     @cached_property
     def objective(self) -> Objective:
         """The run's score."""
@@ -180,7 +185,7 @@ class SearchResult:
     def _ends_with(self, decision: Decision) -> bool:
         """A run can be extended, so what its configuration says now is what counts."""
         identity = self.run.file.identity
-        if identity.get("keep_fraction") is None:
+        if not self.run.shrinks:
             return decision.final
         nodes = identity["nodes"]
         return ends_with(

@@ -47,14 +47,34 @@ class ShrinkPolicy(RoundPolicy):
         return self._decisions[-1].topology if self._decisions else self._initial
 
     def _draw(self, round_number: int) -> tuple[tuple[Topology, Edge | None], ...]:
-        parent = self._parent
-        if len(parent.edges) <= self._last_size:
-            return ((parent, None),)
-        drawn = shuffled(eligible_edges(parent), self._seed, "round", round_number)
-        return tuple((parent.without(edge), edge) for edge in drawn[: self._candidates])
+        return draw(
+            self._parent,
+            round_number,
+            candidates=self._candidates,
+            size=self._last_size,
+            seed=self._seed,
+        )
 
     def _is_final(self, round_number: int, winner: Topology) -> bool:
         return ends_with(winner, self._last_size)
+
+
+def draw(
+    parent: Topology, round_number: int, *, candidates: int, size: int, seed: int
+) -> tuple[tuple[Topology, Edge | None], ...]:
+    """What a round tries, in order: cells with the edge that each has lost (paper, Algorithm 1).
+
+    Args:
+        parent: Cell that the round starts from.
+        round_number: Round, from 1.
+        candidates: k, at least 1.
+        size: Number of edges at which the search ends; a parent as small as that is tried itself.
+        seed: Seed of the search.
+    """
+    if len(parent.edges) <= size:
+        return ((parent, None),)
+    drawn = shuffled(eligible_edges(parent), seed, "round", round_number)
+    return tuple((parent.without(edge), edge) for edge in drawn[:candidates])
 
 
 def eligible_edges(parent: Topology) -> list[Edge]:
