@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,12 +13,17 @@ from autoshrink_ray.errors import StorageError
 from autoshrink_ray.files import CellFile
 from autoshrink_ray.ledger import End, LedgerContents, read_ledger
 from autoshrink_ray.objective import Objective, objective
+from autoshrink_ray.plain import best_dict, round_dict
 from autoshrink_ray.policies.base import best_decision
 from autoshrink_ray.policies.shrink import ends_with, last_size
 from autoshrink_ray.records import Decision
 from autoshrink_ray.runfile import RunFile
 from autoshrink_ray.storage import Folder, join
-from autoshrink_ray.table import COUNTS, evaluations_table, to_parquet
+from autoshrink_ray.table import evaluations_table, to_parquet
+
+if TYPE_CHECKING:  # a search needs neither, and importing them takes a second
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 class Run:
@@ -113,9 +118,57 @@ class Run:
         return best_decision(self.ledger.decisions.values())
 
     @property
-    def evaluations(self) -> pa.Table:
-        """All evaluations, one row each, in order."""
+    def table(self) -> pa.Table:
+        """All evaluations, one row each, in order; failed ones have null metrics."""
         return evaluations_table(self.ledger, self.objective)
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """The same for pandas."""
+        return self.table.to_pandas()
+
+    def pareto(self) -> pd.DataFrame:
+        """The Pareto front of quality and MACs, the fewest MACs first, one row a cell."""
+        from autoshrink_ray.notebook import front_frame
+
+        return front_frame(self)
+
+    def plot_score(self) -> Figure:
+        """Best and mean score of each round, and the winners' MACs."""
+        from autoshrink_ray.plots import score_figure
+
+        return score_figure(self)
+
+    def plot_pareto(self) -> Figure:
+        """Quality against MACs of all measured cells, the front highlighted."""
+        from autoshrink_ray.plots import pareto_figure
+
+        return pareto_figure(self)
+
+    def plot_edges(self, search: int = 0) -> Figure:
+        """What each edge was worth in each round.
+
+        Raises:
+            ConfigError: If there is no such search.
+        """
+        from autoshrink_ray.plots import edge_figure
+
+        return edge_figure(self, search)
+
+    def plot_round(self, number: int, search: int = 0) -> Figure:
+        """The candidates of a round, their scores taken apart.
+
+        Raises:
+            ConfigError: If there is no such search or round.
+        """
+        from autoshrink_ray.plots import round_figure
+
+        return round_figure(self, search, number)
+
+    def _repr_html_(self) -> str:
+        from autoshrink_ray.notebook import run_html
+
+        return run_html(self)
 
     def cell(self, decision: Decision) -> CellFile:
         """The cell file of a round's winner."""
@@ -146,7 +199,7 @@ class Run:
             "evaluations": len(evaluations),
             "failed": sum(not evaluation.complete for evaluation in evaluations),
             "cached": sum(evaluation.cached for evaluation in evaluations),
-            "best": _best_dict(self.best),
+            "best": best_dict(self.best),
             "searches": [search.to_dict() for search in self.searches],
         }
 
@@ -202,49 +255,15 @@ class SearchResult:
         return {
             "seed": self.seed,
             "status": self.status,
-            "best": _best_dict(self.best),
-            "rounds": [_round_dict(decision) for decision in self.rounds],
+            "best": best_dict(self.best),
+            "rounds": [round_dict(decision) for decision in self.rounds],
         }
-
-
-def _round_dict(decision: Decision) -> dict[str, Any]:
-    parent = decision.parent.edges if decision.parent else None
-    return {
-        "round": decision.round,
-        "parent_edges": parent,
-        "removed": decision.removed,
-        "edges": decision.topology.edges,
-        "score": decision.score,
-        **_metrics(decision),
-    }
-
-
-def _best_dict(decision: Decision | None) -> dict[str, Any] | None:
-    if decision is None:
-        return None
-    return {
-        "search": decision.search,
-        "round": decision.round,
-        "score": decision.score,
-        **_metrics(decision),
-        "nodes": decision.topology.nodes,
-        "ops": decision.topology.ops,
-        "edges": decision.topology.edges,
-        "key": decision.topology.key,
-    }
-
-
-def _metrics(decision: Decision) -> dict[str, float]:
-    """Metrics, counts as whole numbers."""
-    return {
-        name: int(value) if name in COUNTS else value for name, value in decision.metrics.items()
-    }
 
 
 def write_results(folder: Folder) -> None:
     """Writes what other programs read: the table of evaluations and the cells of all rounds."""
     run = Run(folder.location)
-    folder.write(files.EVALUATIONS, to_parquet(run.evaluations))
+    folder.write(files.EVALUATIONS, to_parquet(run.table))
     for decision in run.ledger.decisions.values():
         name = files.round_cell(decision.search, decision.round)
         folder.write(name, run.cell(decision).to_json())

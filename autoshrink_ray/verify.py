@@ -240,7 +240,7 @@ def _check_results(run: Run) -> str:
     for name, same in rounds.items():
         if not same:
             raise VerificationError(f"{name} is not the cell that its round decided on")
-    if _results_of(table) != _results_of(run.evaluations):
+    if _results_of(table) != _results_of(run.table):
         raise VerificationError(f"{files.EVALUATIONS} holds other evaluations than the ledger")
     return (
         f"{files.BEST_CELL}, the cells of {len(rounds)} rounds and {files.EVALUATIONS} say what "

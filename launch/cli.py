@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 
 from autoshrink_ray import __version__
 from autoshrink_ray.errors import AutoshrinkError
-from launch import doctor, draw, evaluate, export, inspect, networks, search, train, tune, verify
+from launch import (
+    doctor,
+    draw,
+    evaluate,
+    explain,
+    export,
+    inspect,
+    networks,
+    search,
+    train,
+    tune,
+    verify,
+)
 
 _INTERRUPTED = 130
 
@@ -61,7 +73,19 @@ def _root(
     """
 
 
-for module in (search, inspect, draw, verify, networks, train, tune, evaluate, export, doctor):
+for module in (
+    search,
+    inspect,
+    explain,
+    draw,
+    verify,
+    networks,
+    train,
+    tune,
+    evaluate,
+    export,
+    doctor,
+):
     module.register(app)
 
 

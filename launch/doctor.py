@@ -92,7 +92,7 @@ def _storage(location: str) -> str:
 def _one_candidate(config: SearchConfig) -> str:
     with tempfile.TemporaryDirectory(prefix="autoshrink-ray-doctor-") as scratch:
         run = run_search(config, storage=scratch)
-        row = run.evaluations.to_pylist()[0]
+        row = run.table.to_pylist()[0]
     return f"trained in {row['seconds']:.1f} s on {row['device']} of {row['node']}"
 
 

@@ -9,6 +9,14 @@ from pathlib import Path
 from unittest import mock
 
 from autoshrink_ray import Run, SearchConfig, lease, run_search
+from autoshrink_ray.analysis import (
+    cost_account,
+    edge_importance,
+    noise,
+    pareto,
+    round_views,
+    why,
+)
 from autoshrink_ray.cache import RELEVANT, EvaluationCache
 from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.config import read_config
@@ -41,10 +49,11 @@ def _run(folder: Path) -> Path:
 
 
 def _use_run(folder: Path) -> None:
-    """What `show`, `verify` and going on with a run do."""
+    """What `show`, `explain`, `verify` and going on with a run do."""
     run = Run(str(folder))
+    _explain(run)
     run.to_dict()
-    to_parquet(run.evaluations)
+    to_parquet(run.table)
     for decision in run.ledger.decisions.values():
         run.cell(decision)
     _ = run.machines, run.message
@@ -53,6 +62,16 @@ def _use_run(folder: Path) -> None:
     plan = Plan.of(SearchConfig.of(run.file.config))
     Conductor(dict(enumerate(plan.searches())), MemoryLedger()).replay(run.ledger)
     set_aside(run.folder, run.ledger)
+
+
+def _explain(run: Run) -> None:
+    shown = noise(run)
+    cost_account(run), pareto(run)
+    for search in range(min(len(run.searches), 3)):
+        edge_importance(run, search)
+        for view in round_views(run, search):
+            why(view, shown, run.objective)
+            _ = view.spread, view.seconds
 
 
 def run_file(folder: Path) -> Subject:

@@ -37,7 +37,7 @@ def test_a_run_leaves_what_others_read(tiny: SearchConfig, storage: Path) -> Non
     assert not list(storage.glob(".writable*"))
 
     table = parquet.read_table(folder / "evaluations.parquet")
-    assert table.equals(run.evaluations)
+    assert table.equals(run.table)
     assert table.num_rows == len(run.ledger.evaluations)
 
     assert run.best is not None
@@ -177,7 +177,7 @@ def test_random_search_spends_its_budget(tiny: SearchConfig) -> None:
     (only,) = decisions(run)
     assert run.best == only
     assert run.to_dict()["searches"][0]["rounds"][0]["parent_edges"] is None
-    assert run.evaluations.column("removed").null_count == 5
+    assert run.table.column("removed").null_count == 5
 
 
 def test_a_storage_uri_is_a_folder_like_any_other(tiny: SearchConfig, storage: Path) -> None:

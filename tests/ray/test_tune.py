@@ -158,7 +158,7 @@ def test_diverged_candidates_fail_and_the_search_goes_on(table: SearchConfig) ->
     first = run.searches[0].rounds[0]
     assert first.failed == (0,)
     assert run.status == "finished"
-    reasons = {row["reason"] for row in run.evaluations.to_pylist() if row["status"] == "failed"}
+    reasons = {row["reason"] for row in run.table.to_pylist() if row["status"] == "failed"}
     assert reasons == {"diverged in epoch 1"}
 
 
