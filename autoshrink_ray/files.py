@@ -24,6 +24,7 @@ LEDGER = "ledger"
 DAMAGED = "damaged"
 EVALUATIONS = "evaluations.parquet"
 BEST_CELL = "best.cell.json"
+REPORT = "report.html"
 
 
 def attempt_folder(search: int, attempt: str) -> str:
