@@ -57,7 +57,7 @@ class Line:
 def score_chart(
     name: str, lines: Sequence[Line], rivals: Sequence[Dot] = (), *, across: str = "round"
 ) -> str:
-    """Scores, one line a search or run, their points told by a pointer.
+    """Scores, one line a search or run.
 
     Args:
         name: What the chart shows, for those who cannot see it.
@@ -72,6 +72,23 @@ def score_chart(
     parts = [
         frame.drawn((across, "score"), whole=True),
         *(_dot(frame, dot, 2.5, "rival") for dot in rivals),
+        *(part for line in lines for part in _line(frame, line)),
+    ]
+    return _chart(name, parts, role="img")
+
+
+def front_chart(name: str, lines: Sequence[Line], *, upwards: str) -> str:
+    """Pareto fronts of several runs.
+
+    Args:
+        name: What the chart shows, for those who cannot see it.
+        lines: At least one point in all.
+        upwards: The quality metric.
+    """
+    dots = [dot for line in lines for dot in line.dots]
+    frame = Frame(Axis.of_counts(dot.x for dot in dots), Axis.of(dot.y for dot in dots))
+    parts = [
+        frame.drawn(("MACs", upwards), whole=False),
         *(part for line in lines for part in _line(frame, line)),
     ]
     return _chart(name, parts, role="img")
@@ -169,5 +186,15 @@ def strip(name: str, scores: Sequence[float], low: float, high: float) -> str:
     ]
     winner = tag("circle", cx=120 * axis.part(scores[0]), cy=9.0, r=4.0, class_="winner")
     base = tag("line", x1=0, x2=120, y1=9, y2=9)
-    size = {"width": 120, "height": 18, "viewBox": "0 0 120 18"}
-    return tag("svg", base, *marks, winner, class_="strip", role="img", aria_label=name, **size)
+    return tag(
+        "svg",
+        base,
+        *marks,
+        winner,
+        class_="strip",
+        role="img",
+        aria_label=name,
+        viewBox="0 0 120 18",
+        width=120,
+        height=18,
+    )

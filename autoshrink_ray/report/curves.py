@@ -34,8 +34,11 @@ def rivals(views: Sequence[RoundView]) -> list[Dot]:
     """The scores of the candidates that did not win."""
     lines = [(view, line) for view in views for line in view.ranked[1:]]
     found = [
-        Dot(view.number, line.score, f"{_who(line.candidate.removed, line.candidate.index)}: "
-            f"score {points(line.score)}")
+        Dot(
+            view.number,
+            line.score,
+            f"{_who(line.candidate.removed, line.candidate.index)}: score {points(line.score)}",
+        )
         for view, line in lines
         if line.score is not None
     ]
@@ -91,6 +94,13 @@ def front_dots(run: Run) -> list[Dot]:
         )
         found.append(Dot(point.macs, point.quality, tip, point.on_front))
     return thinned(found)
+
+
+def front_line(run: Run, name: str, place: int) -> Line:
+    """A run's Pareto front, the fewest MACs first."""
+    front = sorted((dot for dot in front_dots(run) if dot.mark), key=lambda dot: (dot.x, dot.y))
+    dots = (Dot(dot.x, dot.y, f"{name}: {dot.tip}") for dot in front)
+    return Line(name, tuple(dots), steps=True, place=place)
 
 
 def thinned(dots: list[Dot]) -> list[Dot]:

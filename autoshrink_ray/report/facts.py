@@ -91,9 +91,9 @@ def score_rule(run: Run) -> str:
     rule = run.objective
     gain = "accuracy" if rule.name == "accuracy" else f"quality of {rule.quality_metric}"
     if rule.name == "perplexity":
-        gain = "0.25 (200 − perplexity)"
+        gain = "0.25 (200 - perplexity)"
     cost = {"macs": "MACs", "cost": "|E| H²"}.get(rule.cost_metric, rule.cost_metric)
-    return f"{gain} − {rule.cost_weight:g} (log10 {cost} − 6)"
+    return f"{gain} - {rule.cost_weight:g} (log10 {cost} - 6)"
 
 
 def cost_facts(run: Run) -> list[Fact]:
@@ -184,13 +184,14 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{name}.")
         else:
-            yield name, _plain(value)
+            yield name, plain(value)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A setting as text."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    return "not set" if value is None or value == {} else str(value)
+        return ", ".join(map(plain, value)) or "none"
+    return "not set" if value in (None, "", {}) else str(value)
 
 
 def warnings(run: Run) -> list[str]:
@@ -198,7 +199,9 @@ def warnings(run: Run) -> list[str]:
     found = []
     if run.status != "finished":
         why = f": {run.message}" if run.message else ""
-        found.append(f"This run is {STATUS[run.status]}{why}. What is shown is what its record has.")
+        found.append(
+            f"This run is {STATUS[run.status]}{why}. What is shown is what its record has."
+        )
     if run.best is None:
         found.append("No round is decided yet, so there is no answer.")
     if len(run.machines) > 1:

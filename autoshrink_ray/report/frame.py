@@ -9,7 +9,7 @@ from autoshrink_ray.report.axes import Axis
 from autoshrink_ray.report.markup import tag
 from autoshrink_ray.report.numbers import short_count
 
-WIDTH, HEIGHT = 860, 320
+WIDTH, HEIGHT = 1030, 330
 """Size of a chart in pixels."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 16.0, 14.0, 48.0
@@ -64,6 +64,4 @@ def _names(names: tuple[str, str]) -> Iterator[str]:
     across = _LEFT + (WIDTH - _LEFT - _RIGHT) / 2
     yield tag("text", text=x, x=across, y=HEIGHT - 8, text_anchor="middle", class_="name")
     turned = f"rotate(-90 14 {middle:g})"
-    yield tag(
-        "text", text=y, x=14, y=middle, text_anchor="middle", class_="name", transform=turned
-    )
+    yield tag("text", text=y, x=14, y=middle, text_anchor="middle", class_="name", transform=turned)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-NONE = "–"
+NONE = "-"
 """What stands where there is no number."""
+
+_SHORT = 0.01
+"""Durations below so many seconds are not told apart."""
 
 
 def points(value: float | None, *, signed: bool = False) -> str:
@@ -45,14 +48,16 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
 
 
 def times(value: float | None) -> str:
-    """A multiple."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.1f}×"
+    """A multiple: `1.2 times`."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.1f} times"
 
 
 def duration(seconds: float | None) -> str:
     """Seconds as `0.4 s`, `3 min 20 s`, `5 h 07 min` or `3 d 4 h`."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
+    if 0 < seconds < _SHORT:
+        return f"< {_SHORT:g} s"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -161,9 +161,9 @@ def _verdict(view: RoundView, noise: Noise) -> tuple[str, str]:
     if units is None:
         return "none", "no rival" if view.margin is None else "noise unknown"
     if units < 1:
-        return "chance", f"{times(units)} noise: may be chance"
+        return "chance", f"{times(units)}: may be chance"
     words = "clear" if units >= _CLEAR else "likely"
-    return words, f"{times(units)} noise: {words}"
+    return words, f"{times(units)}: {words}"
 
 
 def _strip(view: RoundView, span: tuple[float, float]) -> str:
