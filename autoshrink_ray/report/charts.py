@@ -41,17 +41,20 @@ class Line:
         dots: Its points from left to right.
         steps: Whether it is level between them.
         place: Its number among the lines, which gives its colour and dashes.
+        strong: Whether it stands out.
     """
 
     name: str
     dots: tuple[Dot, ...]
     steps: bool = False
     place: int = 0
+    strong: bool = False
 
     @property
     def look(self) -> str:
         """Its classes."""
-        return f"c{self.place % COLOURS} d{self.place // COLOURS % 4}"
+        strong = " strong" if self.strong else ""
+        return f"c{self.place % COLOURS} d{self.place // COLOURS % 4}{strong}"
 
 
 def score_chart(

@@ -18,7 +18,7 @@ from autoshrink_ray.report.numbers import (
     points,
     quality,
 )
-from autoshrink_ray.results import Run
+from autoshrink_ray.results import Run, SearchResult
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,17 @@ def lede(run: Run) -> str:
         f"{complete_edges(run)}, {name} {quality(name, best.metrics.get(name))}, "
         f"{metric(best.metrics, 'macs')} MACs."
     )
+
+
+def search_words(search: SearchResult) -> str:
+    """A search in a line."""
+    words = f"Search {search.number}, seed {search.seed}, {search.status}"
+    best = search.best
+    if best is None:
+        return f"{words}: no round is decided"
+    name = search.run.objective.quality_metric
+    found = f"score {points(best.score)}, {name} {quality(name, best.metrics.get(name))}"
+    return f"{words}: {found} in round {best.round} of {len(search.rounds)}"
 
 
 def answer_facts(run: Run) -> list[Fact]:

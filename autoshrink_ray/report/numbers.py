@@ -47,11 +47,6 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
     return count(metrics.get(name))
 
 
-def times(value: float | None) -> str:
-    """A multiple: `1.2 times`."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.1f} times"
-
-
 def duration(seconds: float | None) -> str:
     """Seconds as `0.4 s`, `3 min 20 s`, `5 h 07 min` or `3 d 4 h`."""
     if seconds is None or not math.isfinite(seconds):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoshrink_ray import __version__, files
 from autoshrink_ray.analysis import Noise, RoundView, noise, round_views
@@ -16,11 +16,15 @@ from autoshrink_ray.report.page import page
 from autoshrink_ray.report.rounds import RoundRow, columns, line_columns, round_rows
 from autoshrink_ray.results import Run, SearchResult
 
-MOST_SHOTS = 80
-"""Pictures of cells in all films of a report together, about 10 kB each."""
+MOST_EDGES = 1_800
+"""Edges of complete cells that all pictures of films together may have: about 1 MB of pictures,
+since cells of a film have half as many on average."""
 
 MOST_LINES = 2_500
 """Candidates that a report lists in all, about 400 bytes each."""
+
+MOST_CURVES = 16
+"""Searches whose scores the chart shows."""
 
 _LEAST_SHOTS = 6
 """A film with fewer pictures is left out."""
@@ -45,8 +49,7 @@ class SearchPart:
 
     Attributes:
         number: Its number.
-        seed: Its seed.
-        status: `finished` or `open`.
+        summary: Its seed, its status and its best score in words.
         best: Whether it found the run's best cell.
         film: Cells that it went through.
         cut: Cells that the film leaves out.
@@ -54,8 +57,7 @@ class SearchPart:
     """
 
     number: int
-    seed: int
-    status: str
+    summary: str
     best: bool
     film: tuple[Shot, ...]
     cut: int
@@ -144,7 +146,10 @@ def _curve_note(run: Run) -> str:
             " Grey: the score of each candidate." if alone else ""
         )
     what = "Score of each round's winner; the large point is a search's best cell."
-    return what + (" Grey: the candidates that did not win." if alone else "")
+    if alone:
+        return f"{what} Grey: the candidates that did not win."
+    shown = len(run.searches) > MOST_CURVES
+    return f"{what} Shown: the {MOST_CURVES} best searches." if shown else what
 
 
 def _noise_note(shown: Noise) -> str:
@@ -157,15 +162,19 @@ def _noise_note(shown: Noise) -> str:
 
 
 def lines_of(run: Run) -> list[Line]:
-    """The line of each search that has one."""
-    found = []
-    for search in run.searches:
-        name = f"search {search.number}"
-        if run.shrinks:
-            found.append(curves.rounds_line(search, name, search.number))
-        else:
-            found.append(curves.best_so_far(run, search.number, name, search.number))
-    return [line for line in found if line.dots]
+    """A line for each of the best searches, that of the very best one strong and last."""
+    found = [line for line in map(_search_line, run.searches) if line.dots]
+    best = sorted(found, key=lambda line: max(dot.y for dot in line.dots))[-MOST_CURVES:]
+    if len(best) < 2:
+        return best
+    return [*sorted(best[:-1], key=lambda line: line.place), replace(best[-1], strong=True)]
+
+
+def _search_line(search: SearchResult) -> Line:
+    name = f"search {search.number}"
+    if search.run.shrinks:
+        return curves.rounds_line(search, name, search.number)
+    return curves.best_so_far(search.run, search.number, name, search.number)
 
 
 def _pareto(run: Run, dots: Sequence[Dot]) -> str:
@@ -183,7 +192,7 @@ def _searches(run: Run, views: dict[int, list[RoundView]], shown: Noise) -> list
     best = run.best.search if run.best else 0
     order = sorted(run.searches, key=lambda search: (search.number != best, search.number))
     parts: list[SearchPart] = []
-    shots, lines = MOST_SHOTS, MOST_LINES
+    shots, lines = MOST_EDGES // facts.complete_edges(run), MOST_LINES
     for search in order:
         part = _search(search, views[search.number], shown, (shots, lines))
         shots -= len(part.film)
@@ -201,8 +210,7 @@ def _search(
     decided = sum(view.decision is not None and view.parent is not None for view in views)
     return SearchPart(
         number=search.number,
-        seed=search.seed,
-        status=search.status,
+        summary=facts.search_words(search),
         best=best is not None and best.search == search.number,
         film=tuple(taken),
         cut=max(0, decided + bool(decided) - len(taken)),

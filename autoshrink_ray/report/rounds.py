@@ -16,7 +16,6 @@ from autoshrink_ray.report.numbers import (
     plural,
     points,
     quality,
-    times,
 )
 from autoshrink_ray.results import Run
 
@@ -124,8 +123,7 @@ def _round_cells(run: Run, view: RoundView) -> tuple[str, ...]:
     name, winner = run.objective.quality_metric, view.winner
     metrics = _metrics(view)
     cell = None if winner is None else winner.candidate.topology
-    gone = None if winner is None else winner.candidate.removed
-    first = (edge(gone) or NONE,) if run.shrinks else ()
+    first = (_gone(view),) if run.shrinks else ()
     return (
         *first,
         _tried(view),
@@ -136,6 +134,13 @@ def _round_cells(run: Run, view: RoundView) -> tuple[str, ...]:
         points(view.margin),
         points(view.spread),
     )
+
+
+def _gone(view: RoundView) -> str:
+    if view.winner is None:
+        return NONE
+    name = edge(view.winner.candidate.removed) or NONE
+    return name if view.decision is not None else f"{name} leads"
 
 
 def _metrics(view: RoundView) -> dict[str, float]:
@@ -161,9 +166,9 @@ def _verdict(view: RoundView, noise: Noise) -> tuple[str, str]:
     if units is None:
         return "none", "no rival" if view.margin is None else "noise unknown"
     if units < 1:
-        return "chance", f"{times(units)}: may be chance"
+        return "chance", f"{units:.1f}, may be chance"
     words = "clear" if units >= _CLEAR else "likely"
-    return words, f"{times(units)}: {words}"
+    return words, f"{units:.1f}, {words}"
 
 
 def _strip(view: RoundView, span: tuple[float, float]) -> str:
