@@ -44,7 +44,7 @@ def film(search: SearchResult, views: Sequence[RoundView], most: int) -> list[Sh
     cells = list(_cells(views))
     best = search.best
     marked = None if best is None else best.round
-    kept = _kept([number for number, *_ in cells], marked, most)
+    kept = kept_cells([number for number, *_ in cells], marked, most)
     return [
         _shot(number, cell, score, goes, best=number == marked)
         for number, cell, score, goes in cells
@@ -68,7 +68,8 @@ def _cells(views: Sequence[RoundView]) -> list[_Cell]:
     return cells
 
 
-def _kept(numbers: Sequence[int], best: int | None, most: int) -> set[int]:
+def kept_cells(numbers: Sequence[int], best: int | None, most: int) -> set[int]:
+    """The cells of a film of at most so many pictures, at least 3, by the number of their round."""
     if len(numbers) <= most:
         return set(numbers)
     places = (place * len(numbers) // max(1, most - 2) for place in range(most - 2))
