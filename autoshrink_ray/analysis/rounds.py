@@ -188,7 +188,7 @@ def _ranking(run: Run, search: int, number: int) -> dict[int, float]:
     """Score of each ranked candidate, best first: a decision stands, whatever was lost since."""
     decision = run.ledger.decisions.get((search, number))
     if decision is not None:
-        return {line.index: line.score for line in decision.ranking}
+        return {li.index: li.score for li in decision.ranking if math.isfinite(li.score)}
     evaluations = run.ledger.evaluations.items()
     return dict(rank((e for key, e in evaluations if key[:2] == (search, number)), run.objective))
 

@@ -133,6 +133,17 @@ def test_an_evaluation_made_again_does_not_say_what_was_ranked(tmp_path: Path) -
     assert (line.evaluation, line.score, line.quality_term) == (again, 0.6, None)
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_decision_that_ranks_what_no_policy_ranks_is_read(tmp_path: Path, wrong: float) -> None:
+    first = [evaluated(c, measured(0.5 + c.index / 10)) for c in candidates()]
+    end = decided(first)
+    last = end.ranking[2].model_copy(update={"score": wrong})
+    forged = end.model_copy(update={"ranking": (*end.ranking[:2], last)})
+    view = round_view(run_of(tmp_path, [*first, forged]), 0, 1)
+    assert [line.rank for line in view.lines] == [1, 2, None]
+    assert view.spread == pytest.approx(statistics.stdev([0.6, 0.7]))
+
+
 @pytest.mark.parametrize(
     ("search", "number", "message"),
     [
