@@ -132,7 +132,9 @@ def _group(rule: str, members: Sequence[Named]) -> Group:
         candidates=score_chart("Best score so far", candidates, across=across)
         if candidates
         else "",
-        fronts=front_chart(title, fronts, upwards=metric_name) if fronts else "",
+        fronts=front_chart(title, fronts, upwards=curves.quality_axis(members[0].run))
+        if fronts
+        else "",
         note=_note(members),
     )
 

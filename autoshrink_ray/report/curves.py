@@ -96,6 +96,12 @@ def front_dots(run: Run) -> list[Dot]:
     return thinned(found)
 
 
+def quality_axis(run: Run) -> str:
+    """Name of an axis of quality, with its direction where less is better."""
+    rule = run.objective
+    return rule.quality_metric + ("" if rule.quality(2) > rule.quality(1) else ", less is better")
+
+
 def front_line(run: Run, name: str, place: int) -> Line:
     """A run's Pareto front, the fewest MACs first."""
     front = sorted((dot for dot in front_dots(run) if dot.mark), key=lambda dot: (dot.x, dot.y))

@@ -179,7 +179,13 @@ def _search_line(search: SearchResult) -> Line:
 
 def _pareto(run: Run, dots: Sequence[Dot]) -> str:
     name = run.objective.quality_metric
-    return scatter(f"{name} against MACs of all measured cells", dots, upwards=name) if dots else ""
+    return (
+        scatter(
+            f"{name} against MACs of all measured cells", dots, upwards=curves.quality_axis(run)
+        )
+        if dots
+        else ""
+    )
 
 
 def _front(dots: Sequence[Dot]) -> list[str]:

@@ -9,9 +9,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from autoshrink_ray import Run, SearchConfig, run_search
+from autoshrink_ray.storage import Folder
 from launch import cli
 from launch.report import commands
 from tests.core.report.reading import Element, check_accessible, check_alone, read
+from tests.core.test_outage import Line, line, uri
+
+__all__ = ["line"]
 
 TABLE = {
     "space": "table",
@@ -156,3 +160,15 @@ def test_the_preset_fits_space_and_data(
 
 def test_help_shows_examples() -> None:
     assert "autoshrink-ray report first second third" in call("report", "--help").output
+
+
+def test_an_object_store_gets_its_report_and_is_linked_only_from_within(
+    line: Line, tmp_path: Path
+) -> None:
+    run_search(SearchConfig.of(TABLE | {"name": "far"}), storage=uri(line, "runs"))
+    assert call("report", uri(line, "runs/far")).exit_code == 0
+    found = read(Folder(uri(line, "runs/far")).read("report.html").decode())
+    assert links(found)[0] == "best.cell.json"
+    here = tmp_path / "here.html"
+    assert call("report", "far", "--storage", uri(line, "runs"), "-o", str(here)).exit_code == 0
+    assert links(page(here)) == []

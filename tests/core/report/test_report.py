@@ -257,3 +257,16 @@ def test_three_thousand_candidates_make_less_than_three_megabytes(tmp_path: Path
     assert len(page.encode()) < 3e6
     assert "more in evaluations.parquet." in page
     check_alone(read(page))
+
+
+def test_perplexity_is_better_the_less_it_is(tmp_path: Path) -> None:
+    metrics = ({"perplexity": 600.0 - n, "cost": 1e6, "macs": 1e5 + n} for n in range(3))
+    found = [
+        evaluated(candidate, measured(0, metrics=values))
+        for candidate, values in zip(candidates(), metrics, strict=True)
+    ]
+    identity = shrink_identity(objective="perplexity", cost_weight=1.0)
+    page = read(report(run_of(tmp_path / "text", found, identity=identity)))
+    assert "perplexity, less is better" in page.part("front").text
+    assert "score = " not in page.text, "nothing is decided"
+    assert page.part("front").all("li")[0].text.startswith("perplexity 600.0, 100,000 MACs")
