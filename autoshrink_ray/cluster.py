@@ -69,11 +69,11 @@ def connection(address: str | None) -> Iterator[bool]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     own = address in (None, "local")
+    if own:
+        _init("local", own=True)
+    else:
+        _join(str(address))
     try:
-        if own:
-            _init("local", own=True)
-        else:
-            _join(str(address))
         yield own
     finally:
         ray.shutdown()
@@ -101,6 +101,7 @@ def _init(address: str, *, own: bool) -> None:
     except SystemExit as error:
         if error.code != signal.SIGTERM:
             raise
+        ray.shutdown()
         raise RunInterruptedError(signal.SIGTERM) from error  # Ray ends the process with 15
     finally:
         if threading.current_thread() is threading.main_thread():

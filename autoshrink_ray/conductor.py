@@ -13,6 +13,7 @@ from autoshrink_ray.ledger import LedgerContents, LedgerWriter
 from autoshrink_ray.policies import Policy
 from autoshrink_ray.records import Candidate, Decision, Evaluation, Measurement
 from autoshrink_ray.seeds import evaluation_seed
+from autoshrink_ray.work import Activity
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Observer(Protocol):
 
     def on_decision(self, decision: Decision) -> None:
         """A round is closed."""
+        ...
+
+    def on_activity(self, activity: Activity) -> None:
+        """A training has begun or ended: something to look at, and in no ledger."""
         ...
 
 
@@ -212,6 +217,11 @@ class Conductor:
         self._ledger.append_decision(decision)
         for observer in self._observers:
             observer.on_decision(decision)
+
+    def tell_activity(self, activity: Activity) -> None:
+        """Passes on what is being trained now."""
+        for observer in self._observers:
+            observer.on_activity(activity)
 
     def accept_copy(self, candidate: Candidate, original: Evaluation) -> Evaluation:
         """Takes over the measurement of an isomorphic candidate with the same seed."""

@@ -6,16 +6,15 @@ decides anything about a search; it only sees to it that each candidate ends up 
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from autoshrink_ray.cache import EvaluationCache
 from autoshrink_ray.conductor import Conductor, Trip
-from autoshrink_ray.errors import RetriesExhaustedError
+from autoshrink_ray.outbox import Outbox
 from autoshrink_ray.records import Candidate, Evaluation, Measurement
 from autoshrink_ray.work import Assignment, Loss, Outcome, Retries, Task, Work
 
@@ -23,8 +22,19 @@ from autoshrink_ray.work import Assignment, Loss, Outcome, Retries, Task, Work
 class Dispatcher(Protocol):
     """Hands out work; takes outcomes and losses. One per granularity."""
 
+    def begin(self, at_once: int) -> None:
+        """Hears, before it hands anything out, how many trainings may run at a time."""
+        ...
+
     def next(self) -> Assignment | None:
         """Work that can start now; None while all of it is out or the run is finished."""
+        ...
+
+    def started(self, number: int) -> None:
+        """Hears that an assignment has found a place and is being worked on.
+
+        Only for those who watch: nothing that is handed out or decided depends on it.
+        """
         ...
 
     def report(self, number: int, outcomes: list[Outcome]) -> bool:
@@ -43,61 +53,6 @@ class Dispatcher(Protocol):
     def finished(self) -> bool:
         """Whether the run is."""
         ...
-
-
-class _Outbox:
-    """Assignments that are out, and those that have to go out again."""
-
-    def __init__(self, retries: Retries, clock: Callable[[], float]) -> None:
-        self._numbers: Iterator[int] = itertools.count()
-        self._retries = retries
-        self._clock = clock
-        self._again: deque[Assignment] = deque()
-        self.out: dict[int, Assignment] = {}
-
-    def send(self, work: Work, earlier: Assignment | None = None) -> Assignment:
-        """Hands work out, first or again after an `earlier` try."""
-        fresh = Assignment(next(self._numbers), work, self._clock())
-        if earlier is not None:
-            fresh = replace(earlier, number=fresh.number, work=work, queued=fresh.queued)
-        self.out[fresh.number] = fresh
-        return fresh
-
-    def next_again(self) -> Assignment | None:
-        """The oldest of the assignments that came back, if any."""
-        return self._again.popleft() if self._again else None
-
-    def alone(self, assignment: Assignment, work: Work) -> None:
-        """Queues work whose memory ran out, to have its device for itself."""
-        self._again.append(replace(assignment, work=work, attempt=assignment.attempt + 1))
-
-    def lost(self, number: int, what: Callable[[Work], str], reason: str, loss: Loss) -> None:
-        """Queues work that was lost; a result that came before news of the loss counts."""
-        assignment = self.out.pop(number, None)
-        if assignment is None:
-            return
-        counted = replace(
-            assignment,
-            attempt=assignment.attempt + 1,
-            losses=assignment.losses + (loss == "worker"),
-            node_losses=assignment.node_losses + (loss == "node"),
-        )
-        spent = [
-            f"{times} times ({option} is {most})"
-            for times, option, most in (
-                (counted.losses, "max_retries", self._retries.worker),
-                (counted.node_losses, "max_node_losses", self._retries.node),
-            )
-            if times > most
-        ]
-        if spent:
-            limit = self._retries.time_limit
-            perhaps = f" (perhaps by its time limit, trial_timeout {limit:g} s)" if limit else ""
-            raise RetriesExhaustedError(
-                f"{what(assignment.work)} was lost {spent[0]}{perhaps}; the last time: {reason}. "
-                f"Nothing that finished is lost: start the run again under its name to go on"
-            )
-        self._again.append(counted)
 
 
 class CandidateDispatcher:
@@ -122,7 +77,7 @@ class CandidateDispatcher:
     ) -> None:
         self._conductor = conductor
         self._cache = cache
-        self._outbox = _Outbox(retries, clock)
+        self._outbox = Outbox(retries, clock, conductor.tell_activity)
         self._fresh: dict[tuple[int, int], deque[Candidate]] = {}
         self._known: dict[tuple[int, str], Evaluation] = {}
         self._waiting: dict[tuple[int, str], list[Candidate]] = {}
@@ -133,6 +88,12 @@ class CandidateDispatcher:
     @property
     def finished(self) -> bool:
         return self._conductor.finished
+
+    def begin(self, at_once: int) -> None:
+        self._outbox.begin(at_once)
+
+    def started(self, number: int) -> None:
+        self._outbox.started(number)
 
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():
@@ -174,7 +135,7 @@ class CandidateDispatcher:
         return self._fresh[place]
 
     def report(self, number: int, outcomes: list[Outcome]) -> bool:
-        assignment = self._outbox.out.pop(number)
+        assignment = self._outbox.take_back(number)
         tasks = {task.candidate.place: task for task in assignment.work.tasks}
         for outcome in outcomes:
             task = tasks.pop(outcome.candidate.place)
@@ -184,6 +145,7 @@ class CandidateDispatcher:
                 self._finish(task, outcome, assignment)
         if tasks:
             raise ValueError(f"a trial reported nothing for {sorted(tasks)}")
+        self._outbox.tell()
         return True
 
     def _finish(self, task: Task, outcome: Outcome, assignment: Assignment) -> None:
@@ -217,7 +179,7 @@ class SearchDispatcher:
         self, conductor: Conductor, retries: Retries, clock: Callable[[], float] = time.time
     ) -> None:
         self._conductor = conductor
-        self._outbox = _Outbox(retries, clock)
+        self._outbox = Outbox(retries, clock, conductor.tell_activity)
         self._ready = deque(
             number for number, search in conductor.searches.items() if not search.policy.finished
         )
@@ -225,6 +187,12 @@ class SearchDispatcher:
     @property
     def finished(self) -> bool:
         return self._conductor.finished
+
+    def begin(self, at_once: int) -> None:
+        self._outbox.begin(at_once)
+
+    def started(self, number: int) -> None:
+        self._outbox.started(number)
 
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():
@@ -247,7 +215,8 @@ class SearchDispatcher:
                 continue
             passed = passed or self._conductor.was_passed(outcome.candidate)
             if needs_own_device(outcome, assignment):
-                self._outbox.out.pop(number)
+                self._outbox.take_back(number)
+                self._outbox.tell()
                 work = assignment.work.model_copy(update={"exclusive": True})
                 self._outbox.alone(assignment, work)
                 return True
@@ -264,7 +233,8 @@ class SearchDispatcher:
         if passed and not finished:
             self._ready.append(search)
         if passed or finished:
-            self._outbox.out.pop(number)
+            self._outbox.take_back(number)
+            self._outbox.tell()
         return passed or finished
 
     def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:

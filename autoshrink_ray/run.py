@@ -25,6 +25,7 @@ from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import RunFile, release, versions
 from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, is_temporary, join
+from autoshrink_ray.work import Activity
 
 
 class RunObserver(Observer):
@@ -41,6 +42,9 @@ class RunObserver(Observer):
 
     def on_decision(self, decision: Decision) -> None:
         """A round is closed and its decision in the ledger."""
+
+    def on_activity(self, activity: Activity) -> None:
+        """What is being trained has changed; called as each training begins and ends."""
 
 
 def run_search(

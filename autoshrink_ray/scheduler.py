@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from ray.tune import PlacementGroupFactory, Stopper
+from ray.tune import Callback, PlacementGroupFactory, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from autoshrink_ray.dispatch import Dispatcher
-from autoshrink_ray.errors import AutoshrinkError, RunError
+from autoshrink_ray.errors import RunError
 from autoshrink_ray.work import Assignment, Loss, Outcome
 
 _NODE_LOST = ("its node has died", "is temporarily unavailable")
@@ -104,6 +104,16 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
             if not self._alone and self._warm is not None:
                 _actor_cache(tune_controller).increase_max(self._warm, by=self._workers)
 
+    def on_trial_start(self, trial_id: str) -> None:
+        """Hears from `StartNotes` that a trial has its place on a worker."""
+        assignment = self._assignments.get(trial_id)
+        if assignment is None:
+            return
+        try:
+            self._dispatcher.started(assignment.number)
+        except Exception as error:  # noqa: BLE001 - an observer's
+            self.failure = error
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         assignment = self._assignments[trial.trial_id]
         outcomes = [Outcome.model_validate_json(text) for text in result["outcomes"]]
@@ -127,7 +137,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
             text = error_text(trial.error_file)
             reason, loss = last_line(text), _kind_of_loss(trial, text)
             self._dispatcher.lost(assignment.number, reason, loss)
-        except AutoshrinkError as error:
+        except Exception as error:  # noqa: BLE001 - ours, or an observer's
             self.failure = error
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
@@ -170,6 +180,26 @@ class ShrinkSearcher(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a run resumes by replaying its ledger."""
+
+
+class StartNotes(Callback):  # type: ignore[misc]
+    """Tells the scheduler that a trial has begun, which Tune tells to callbacks only.
+
+    Args:
+        scheduler: Is told.
+    """
+
+    def __init__(self, scheduler: ShrinkScheduler) -> None:
+        self._scheduler = scheduler
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as in `ShrinkScheduler`."""
+        return {}
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        self._scheduler.on_trial_start(trial.trial_id)
 
 
 class Fallible(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,3 +89,18 @@ class Assignment:
     attempt: int = 1
     losses: int = 0
     node_losses: int = 0
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is being trained at a moment. What has no place on a worker yet is none of it.
+
+    Attributes:
+        running: Candidates in training, by search; a search that has none is not in it.
+        busy: Workers that train.
+        at_once: Workers that may train at a time.
+    """
+
+    running: Mapping[int, int]
+    busy: int
+    at_once: int

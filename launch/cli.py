@@ -74,20 +74,13 @@ def _root(
     """
 
 
-for module in (
-    search,
-    inspect,
-    explain,
-    draw,
-    report,
-    verify,
-    networks,
-    train,
-    tune,
-    evaluate,
-    export,
+_MODULES = (
+    *(search, inspect, explain, draw, report, verify),
+    *(networks, train, tune, evaluate, export),
     doctor,
-):
+)
+
+for module in _MODULES:
     module.register(app)
 
 

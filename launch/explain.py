@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -33,12 +34,11 @@ _DETAIL = (
     "rank",
     "edge",
     "score",
-    "quality term",
-    "cost term",
+    "quality",
+    "cost",
     "behind",
-    "in noise",
-    "epochs",
-    "stopped by",
+    "noise",
+    "s",
 )
 
 
@@ -132,7 +132,7 @@ def _noise_line(shown: Noise) -> str:
 def _cost_lines(account: CostAccount) -> list[str]:
     return [
         f"Cost: {account.trials} trials for {account.evaluations} evaluations "
-        f"({account.copies} copies, {account.cache_hits} from the cache, {account.failed} failed, "
+        f"({account.copies} copied, {account.cache_hits} from the cache, {account.failed} failed, "
         f"{account.lost} trials lost)",
         f"Time: {account.device_hours:.3g} {account.device}-hours of training in "
         f"{account.wall_seconds:.1f} s; {account.queueing_seconds:.1f} s of waiting for a worker, "
@@ -155,9 +155,16 @@ def _print_round(console: Console, run: Run, view: RoundView, shown: Noise) -> N
 
 def _candidates_table(run: Run, view: RoundView, shown: Noise) -> Table:
     state = "" if view.decision else ", open"
-    table = Table(title=f"{escape(run.name)}: search {view.search}, round {view.number}{state}")
-    for head in (*_DETAIL, "seconds", "worker"):
-        table.add_column(head, justify="left" if head in {"stopped by", "worker"} else "right")
+    table = Table(
+        title=f"{escape(run.name)}: search {view.search}, round {view.number}{state}",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for head in _DETAIL:
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("stopped by", no_wrap=True)
+    table.add_column("worker", overflow="fold")
     for line in view.lines:
         table.add_row(
             *map(escape, _cells(line, shown)), style="bold green" if line.rank == 1 else ""
@@ -175,9 +182,8 @@ def _cells(line: CandidateLine, shown: Noise) -> list[str]:
         _points(line.cost_term),
         _points(line.behind),
         _units(shown.units(line.behind)),
-        str(measured.epochs) if measured else "-",
-        _ended_by(line),
         _seconds(measured.seconds if measured else None),
+        _ended_by(line),
         _worker(line),
     ]
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from autoshrink_ray.progress import edge, metrics_text
+from autoshrink_ray.panel import metrics_text
+from autoshrink_ray.progress import edge
 from autoshrink_ray.records import Decision
 from autoshrink_ray.results import Run, SearchResult
 from autoshrink_ray.topology import Topology

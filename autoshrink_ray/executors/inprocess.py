@@ -24,10 +24,12 @@ class InProcessExecutor:
 
 
 def _run(worker: Worker, dispatcher: Dispatcher, stop_requested: Callable[[], bool]) -> None:
+    dispatcher.begin(at_once=1)
     while not stop_requested():
         assignment = dispatcher.next()
         if assignment is None:
             return
+        dispatcher.started(assignment.number)
         _work_off(worker, dispatcher, assignment, stop_requested)
 
 

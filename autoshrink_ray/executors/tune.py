@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,13 @@ from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
 from autoshrink_ray.plan import Plan
-from autoshrink_ray.scheduler import Fallible, RunStopper, ShrinkScheduler, ShrinkSearcher
+from autoshrink_ray.scheduler import (
+    Fallible,
+    RunStopper,
+    ShrinkScheduler,
+    ShrinkSearcher,
+    StartNotes,
+)
 
 _MOST_PENDING = 1000
 """Trials that wait for resources at once; more would only slow Ray's own scheduling down."""
@@ -72,7 +78,10 @@ def work_off(
         return
     scheduler = ShrinkScheduler(dispatcher, at_once, whole_device)
     searcher = ShrinkSearcher(scheduler)
-    run_trials(trainable, searcher, scheduler, at_once, scheduler, stop_requested)
+    dispatcher.begin(at_once)
+    run_trials(
+        trainable, searcher, scheduler, at_once, scheduler, stop_requested, [StartNotes(scheduler)]
+    )
     if scheduler.failure is not None:
         raise scheduler.failure
 
@@ -84,6 +93,7 @@ def run_trials(
     at_once: int,
     fallible: Fallible,
     stop_requested: Callable[[], bool],
+    callbacks: Sequence[tune.Callback] = (),
 ) -> None:
     """Runs trials in one Tune experiment, whose own state is expendable.
 
@@ -96,6 +106,7 @@ def run_trials(
         at_once: Trials at once.
         fallible: Part of the experiment that knows of failures; one of them ends it.
         stop_requested: Tells whether to stop before the end.
+        callbacks: Hear what Tune does.
     """
     with quiet_tune(at_once), tempfile.TemporaryDirectory(prefix="autoshrink-ray-") as scratch:
         tune.Tuner(
@@ -114,6 +125,7 @@ def run_trials(
                 stop=RunStopper(fallible, stop_requested),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=list(callbacks),
                 verbose=0,
             ),
         ).fit()

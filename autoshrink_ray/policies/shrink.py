@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from autoshrink_ray.objective import Objective
 from autoshrink_ray.policies.base import RoundPolicy
 from autoshrink_ray.seeds import shuffled
@@ -79,7 +82,11 @@ def draw(
 
 def eligible_edges(parent: Topology) -> list[Edge]:
     """Edges whose removal leaves at least one edge after pruning, in order."""
-    return [edge for edge in parent.edges if parent.without(edge).edges]
+    return list(_eligible(parent))
+
+
+def _eligible(parent: Topology) -> Iterator[Edge]:
+    return (edge for edge in parent.edges if parent.without(edge).edges)
 
 
 def last_size(keep_fraction: float, edges: int) -> int:
@@ -87,6 +94,22 @@ def last_size(keep_fraction: float, edges: int) -> int:
     return max(1, round(keep_fraction * edges))
 
 
+def candidates_drawn(parent: Topology, candidates: int, size: int) -> int:
+    """Candidates of the round that goes on from `parent` in a search that ends at `size` edges."""
+    if len(parent.edges) <= size:
+        return 1
+    return sum(1 for _ in islice(_eligible(parent), candidates))
+
+
+def most_drawn_later(parent: Topology, candidates: int, size: int) -> int:
+    """Most candidates of all rounds after the one that goes on from `parent`.
+
+    Each round removes at least one edge, and a parent of e edges has at most e of them to try. It
+    becomes less where pruning takes more edges along.
+    """
+    return sum(min(candidates, edges) for edges in range(size + 1, len(parent.edges)))
+
+
 def ends_with(winner: Topology, size: int) -> bool:
     """Whether a search that goes down to `size` edges ends when `winner` has won a round."""
-    return len(winner.edges) <= size or not eligible_edges(winner)
+    return len(winner.edges) <= size or next(_eligible(winner), None) is None

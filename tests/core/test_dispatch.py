@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from autoshrink_ray import RunObserver
 from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.dispatch import CandidateDispatcher, SearchDispatcher
 from autoshrink_ray.errors import RetriesExhaustedError
 from autoshrink_ray.ledger import LedgerContents, MemoryLedger
-from autoshrink_ray.work import Outcome, Work
+from autoshrink_ray.work import Activity, Outcome, Work
 from tests.contracts.drivers import outcomes, work_off
 from tests.contracts.policies import searches, shrink
 from tests.contracts.scoring import complete, failed, measure_all, out_of_memory
@@ -252,3 +253,64 @@ def test_work_and_outcomes_travel_as_json() -> None:
     driver.report(assignment)
     work = Work(search=0, known=tuple(driver.evaluations), exclusive=True)
     assert Work.model_validate_json(work.model_dump_json()) == work
+
+
+# What is being trained
+
+
+def watched(driver: Driver) -> list[tuple[dict[int, int], int]]:
+    """What observers are told, from now on."""
+    heard: list[tuple[dict[int, int], int]] = []
+
+    class Watcher(RunObserver):
+        def on_activity(self, activity: Activity) -> None:
+            heard.append((dict(activity.running), activity.busy))
+
+    driver.conductor._observers = (Watcher(),)
+    return heard
+
+
+def test_work_that_has_found_no_place_yet_is_not_in_training() -> None:
+    driver = Driver(searches(shrink, 0, 1))
+    heard = watched(driver)
+    driver.dispatcher.begin(at_once=2)
+    first, second, third = (driver.next() for _ in range(3))
+    assert heard == [({}, 0)]
+    driver.dispatcher.started(first.number)
+    driver.dispatcher.started(second.number)
+    assert heard[1:] == [({0: 1}, 1), ({0: 1, 1: 1}, 2)]
+    driver.report(first)
+    driver.dispatcher.started(third.number)
+    assert heard[3:] == [({1: 1}, 1), ({0: 1, 1: 1}, 2)]
+
+
+@pytest.mark.parametrize("kind", [CandidateDispatcher, SearchDispatcher])
+def test_what_is_lost_is_not_in_training_until_it_has_begun_again(
+    kind: type[CandidateDispatcher] | type[SearchDispatcher],
+) -> None:
+    driver = Driver(searches(shrink, 0), kind=kind)
+    heard = watched(driver)
+    lost = driver.next()
+    driver.dispatcher.started(lost.number)
+    driver.lose(lost)
+    again = driver.next()
+    assert [busy for _, busy in heard] == [1, 0]
+    driver.dispatcher.started(again.number)
+    driver.dispatcher.started(lost.number)
+    assert [busy for _, busy in heard] == [1, 0, 1], "news of a trial that is over"
+
+
+@pytest.mark.parametrize("kind", [CandidateDispatcher, SearchDispatcher])
+def test_what_ran_out_of_memory_waits_for_a_device_of_its_own(
+    kind: type[CandidateDispatcher] | type[SearchDispatcher],
+) -> None:
+    driver = Driver(searches(shrink, 0), kind=kind)
+    heard = watched(driver)
+    assignment = driver.next()
+    driver.dispatcher.started(assignment.number)
+    candidate = driver.conductor.missing(0)[0]
+    outcome = Outcome(
+        candidate=candidate, measurement=out_of_memory(), started=1, ended=2, node="there"
+    )
+    driver.dispatcher.report(assignment.number, [outcome])
+    assert heard == [({0: 1}, 1), ({}, 0)]

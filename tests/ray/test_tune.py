@@ -23,6 +23,7 @@ from autoshrink_ray.errors import (
 from autoshrink_ray.executors import tune as executor
 from autoshrink_ray.ledger import Ledger
 from autoshrink_ray.plan import Plan
+from autoshrink_ray.work import Activity
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
@@ -187,6 +188,40 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(
     monkeypatch.setattr(Ledger, "append_evaluation", full)
     with pytest.raises(LedgerError, match="the disk is full"):
         run_search(table)
+
+
+class Activities(RunObserver):
+    def __init__(self) -> None:
+        self.heard: list[Activity] = []
+
+    def on_activity(self, activity: Activity) -> None:
+        self.heard.append(activity)
+
+
+def test_observers_hear_of_each_training_as_it_begins_and_ends(
+    table: SearchConfig, tmp_path: Path
+) -> None:
+    watcher = Activities()
+    victim = first_keys(table)[1]
+    proxy = {"folder": str(tmp_path), "dies": (victim,), "seconds": 0.05}
+    run = run_search(table, searches=2, proxy=proxy, observers=[watcher])
+    busy = [activity.busy for activity in watcher.heard]
+    began = sum(after > before for before, after in pairwise(busy))
+    assert began == sum(e.attempts for e in run.ledger.evaluations.values() if not e.cached)
+    assert (busy[0], busy[-1], max(busy)) == (0, 0, 2)
+    assert all(sum(a.running.values()) == a.busy <= a.at_once == 2 for a in watcher.heard)
+
+
+class BrokenWatcher(RunObserver):
+    def on_activity(self, activity: Activity) -> None:
+        if activity.busy:
+            raise ZeroDivisionError("an observer that only watches")
+
+
+def test_an_error_of_an_observer_that_watches_ends_the_run_as_it_is(table: SearchConfig) -> None:
+    with pytest.raises(ZeroDivisionError, match="only watches"):
+        run_search(table, name="watched", observers=[BrokenWatcher()])
+    assert Run("watched", table.storage).status == "failed"
 
 
 class Broken(RunObserver):
