@@ -1,14 +1,10 @@
-"""A browser, and a run that it can look at."""
+"""A run to look at."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from autoshrink_ray import Run, SearchConfig, run_search
-from tests.browser.pages import Page, chromium, missing, served
 
 SETTINGS = {
     "space": "cnn",
@@ -26,13 +22,3 @@ SETTINGS = {
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     storage = tmp_path_factory.mktemp("browser")
     return run_search(SearchConfig.of(SETTINGS), storage=str(storage), name="seen")
-
-
-@pytest.fixture(scope="session")
-def page(run: Run) -> Iterator[Page]:
-    """The run's TensorBoard."""
-    if reason := missing():
-        pytest.skip(reason)
-    storage = Path(run.folder.path).parent
-    with served(storage, run.name) as url, chromium() as driver:
-        yield Page(driver, url)
