@@ -25,6 +25,7 @@ DAMAGED = "damaged"
 EVALUATIONS = "evaluations.parquet"
 BEST_CELL = "best.cell.json"
 TENSORBOARD = "tensorboard"
+REPORT = "report.html"
 
 
 def attempt_folder(search: int, attempt: str) -> str:

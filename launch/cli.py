@@ -19,6 +19,7 @@ from launch import (
     export,
     inspect,
     networks,
+    report,
     search,
     tensorboard,
     train,
@@ -75,7 +76,7 @@ def _root(
 
 
 _MODULES = (
-    *(search, inspect, explain, draw, tensorboard, verify),
+    *(search, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
     doctor,
 )

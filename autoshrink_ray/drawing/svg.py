@@ -29,9 +29,9 @@ def to_svg(width: int, height: int, title: str, description: str, shapes: Sequen
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="cell-picture" role="img" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="{_quoted(_FONT)}">'
+        f'font-family="{quoted(_FONT)}">'
     )
-    words = f"<title>{_quoted(title)}</title>\n<desc>{_quoted(description)}</desc>"
+    words = f"<title>{quoted(title)}</title>\n<desc>{quoted(description)}</desc>"
     return "\n".join([head, words, *map(_element, shapes), "</svg>\n"])
 
 
@@ -71,16 +71,16 @@ def _text(text: Text) -> str:
     return (
         f'<text class="{text.role}" x="{_number(x)}" y="{_number(y + 0.35 * text.size)}" '
         f'font-size="{_number(text.size)}" text-anchor="{text.anchor}" fill="{text.fill}">'
-        f"{_quoted(printable(text.text))}</text>"
+        f"{quoted(printable(text.text))}</text>"
     )
 
 
 def _with_tip(element: str, tip: str) -> str:
     name = element.partition(" ")[0]
-    return f"<{element}><title>{_quoted(tip)}</title></{name}>" if tip else f"<{element}/>"
+    return f"<{element}><title>{quoted(tip)}</title></{name}>" if tip else f"<{element}/>"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Text as XML, with a mark in place of what XML cannot hold."""
     return escape(_NOT_XML.sub("\ufffd", text))
 

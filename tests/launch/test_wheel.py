@@ -28,6 +28,9 @@ def test_it_holds_the_four_packages_with_their_data_and_nothing_else(wheel: Path
     folders = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert folders == {"autoshrink_ray", "search_spaces", "trainables", "launch"}
     assert "autoshrink_ray/presets/demo.yaml" in names
+    assert {"run.html.j2", "compare.html.j2", "style.css"} <= {
+        name.rpartition("/")[2] for name in names if name.startswith("autoshrink_ray/report/")
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

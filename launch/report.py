@@ -1,0 +1,126 @@
+"""`autoshrink-ray report`: a search, or several side by side, as one HTML file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoshrink_ray import files
+from autoshrink_ray.config import DEFAULT_STORAGE
+from autoshrink_ray.errors import ConfigError
+from autoshrink_ray.report import Command, comparison
+from autoshrink_ray.report import report as run_report
+from autoshrink_ray.results import Run
+from autoshrink_ray.storage import Folder, join
+from launch.sources import put
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  autoshrink-ray report first
+
+  autoshrink-ray report s3://bucket/runs/night -o night.html
+
+  autoshrink-ray report first second third -o comparison.html
+
+One run's report goes into its folder by default, a comparison into the working directory.
+"""
+
+_PRESETS = {"digits": "digits", "cifar10": "cifar"}
+"""Presets of networks for the data that image cells were searched on; else `imagenet`."""
+
+_OWN_SPACES = "search_spaces."
+"""Modules of the spaces that the presets are for."""
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(metavar="RUN...", help="Paths or URIs of runs, or their names in the storage."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help=f"File or URI to write. (default {files.REPORT} in the run's folder)",
+        show_default=False,
+    ),
+]
+Storage = Annotated[str, typer.Option(help="Folder or URI that holds the runs.")]
+
+
+def report(runs: Runs, output: Output = None, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Write a run's report: answer, shrinking, front, cost, rounds. Several runs are compared."""
+    found = [Run(run, storage) for run in runs]
+    _refuse_twice([run.folder.location for run in found])
+    if len(found) > 1:
+        put(comparison(found).encode(), output or files.REPORT)
+        return
+    (run,) = found
+    page = run_report(run, commands(run), links(run, output))
+    put(page.encode(), output or join(run.folder.location, files.REPORT))
+
+
+def _refuse_twice(locations: Sequence[str]) -> None:
+    for place, location in enumerate(locations):
+        if location in locations[:place]:
+            raise ConfigError(f"a comparison names each run once, got {location} twice")
+
+
+def links(run: Run, output: str | None) -> str | None:
+    """What stands before names of the run's files in links of its report.
+
+    Nothing where the report lies beside them; else the folder, if a browser can open it.
+    """
+    if output is None or _in(run.folder, output):
+        return ""
+    return None if _remote(run.folder) else f"{Path(run.folder.path).as_uri()}/"
+
+
+def _in(folder: Folder, output: str) -> bool:
+    place = Folder(output)
+    same = place.filesystem.equals(folder.filesystem)
+    return same and place.path.rpartition("/")[0] == folder.path
+
+
+def _remote(folder: Folder) -> bool:
+    return bool(folder.filesystem.type_name != "local")
+
+
+def commands(run: Run) -> list[Command]:
+    """How a run's best cell becomes a file, a network and a trained network."""
+    location, name = shlex.quote(run.folder.location), _file_name(run.name)
+    plugins = "".join(
+        f" --plugin {shlex.quote(str(p))}" for p in run.file.config.get("plugins", ())
+    )
+    network = f"{name}.network.json"
+    tool, preset = "autoshrink-ray", _preset(run)
+    fits = "" if preset else " (PRESET is one that fits the search space)"
+    derive = f"{tool} derive {location} --preset {preset or 'PRESET'}{plugins} -o {network}"
+    return [
+        Command("The cell as a file", f"{tool} best {location} -o {name}.cell.json"),
+        Command(f"A network around it{fits}", derive),
+        Command("Trained in full", f"{tool} train {network}{plugins} --name {name}-trained"),
+    ]
+
+
+def _preset(run: Run) -> str:
+    """The preset for the run's space and data; empty for spaces that are not ours."""
+    if not str(run.file.config.get("space", "")).startswith(_OWN_SPACES):
+        return ""
+    if run.objective.quality_metric == "perplexity":
+        return "ptb"
+    return _PRESETS.get(str(run.file.config["data"]).partition(":")[0], "imagenet")
+
+
+def _file_name(name: str) -> str:
+    """A run's name as a file name, safe in a shell."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=EXAMPLES)(report)
