@@ -6,11 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from autoshrink_ray.panel import metrics_text
-from autoshrink_ray.progress import edge
 from autoshrink_ray.records import Decision
 from autoshrink_ray.results import Run, SearchResult
 from autoshrink_ray.topology import Topology
+from autoshrink_ray.wording import edge, metrics_text
 
 
 def print_run(console: Console, run: Run) -> None:
