@@ -35,7 +35,8 @@ def print_run(console: Console, run: Run) -> None:
     location = escape(run.folder.location)
     console.print(
         f"\n[bold]Look further[/bold]\n"
-        f"  autoshrink-ray show {location}\n"
+        f"  autoshrink-ray explain {location}\n"
+        f"  autoshrink-ray report {location}\n"
         f"  autoshrink-ray best {location} -o best.cell.json\n"
         f"  {location}/evaluations.parquet  (all evaluations, for pandas, polars or DuckDB)",
         highlight=False,
