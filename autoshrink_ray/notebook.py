@@ -9,9 +9,8 @@ import pandas as pd
 
 from autoshrink_ray.analysis.front import pareto
 from autoshrink_ray.errors import AutoshrinkError
-from autoshrink_ray.panel import metrics_text
-from autoshrink_ray.progress import edge
 from autoshrink_ray.results import Run, SearchResult
+from autoshrink_ray.wording import edge, metrics_text
 
 
 def front_frame(run: Run) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from autoshrink_ray.records import Decision
 from autoshrink_ray.standing import OpenRound, Snapshot
+from autoshrink_ray.wording import metrics_text
 
 _MOST_SHOWN = 4
 """Searches with a line of their own."""
@@ -130,15 +130,3 @@ def clock(seconds: float) -> str:
 def remaining(eta: float | None) -> str:
     """An estimate as people write it; empty without one."""
     return "" if eta is None else f"about {clock(eta)} left"
-
-
-def metrics_text(decision: Decision) -> str:
-    """Score, quality and cost of a round's winner."""
-    metrics = decision.metrics
-    quality = [
-        f"{name} {metrics[name]:{form}}"
-        for name, form in (("accuracy", ".3f"), ("perplexity", ".1f"))
-        if name in metrics
-    ]
-    macs = [f"{int(metrics['macs']):,} MACs"] if "macs" in metrics else []
-    return ", ".join([f"score {decision.score:.4f}", *quality, *macs])

@@ -22,8 +22,8 @@ from autoshrink_ray.analysis.edges import EdgeImportance, edge_importance
 from autoshrink_ray.analysis.front import ParetoPoint, pareto
 from autoshrink_ray.analysis.rounds import CandidateLine, RoundView, round_view, round_views
 from autoshrink_ray.analysis.words import name
-from autoshrink_ray.progress import edge
 from autoshrink_ray.results import Run
+from autoshrink_ray.wording import edge
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY, PALE = "#8C8C8C", "#E4E4E4"

@@ -11,12 +11,13 @@ from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.ledger import MemoryLedger
 from autoshrink_ray.observing import RunObserver
-from autoshrink_ray.panel import Panel, metrics_text
+from autoshrink_ray.panel import Panel
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
 from autoshrink_ray.standing import Standing
 from autoshrink_ray.terminal import LiveConsole
+from autoshrink_ray.wording import edge, metrics_text
 from autoshrink_ray.work import Activity
 
 
@@ -93,11 +94,6 @@ class ConsoleProgress(LiveConsole, RunObserver):
             f"{search}round {decision.round}: {what}{metrics_text(decision)}, "
             f"{len(decision.topology.edges)} edges left"
         )
-
-
-def edge(pair: tuple[int, int] | None) -> str:
-    """An edge as people write it."""
-    return f"{pair[0]}-{pair[1]}" if pair else ""
 
 
 def _where(evaluation: Evaluation) -> str:

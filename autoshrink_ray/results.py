@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from autoshrink_ray import files
-from autoshrink_ray.errors import StorageError
+from autoshrink_ray.errors import ConfigError, StorageError, choices
 from autoshrink_ray.files import CellFile
 from autoshrink_ray.ledger import End, LedgerContents, read_ledger
 from autoshrink_ray.objective import Objective, objective
@@ -90,6 +90,17 @@ class Run:
     def searches(self) -> list[SearchResult]:
         """The run's searches by number."""
         return [SearchResult(self, number) for number in range(self.file.identity["searches"])]
+
+    def search(self, number: int) -> SearchResult:
+        """One of the run's searches.
+
+        Raises:
+            ConfigError: If there is none of that number.
+        """
+        if not 0 <= number < len(self.searches):
+            known = choices(range(len(self.searches)))
+            raise ConfigError(f"run {self.name!r} has no search {number}; choose one of {known}")
+        return self.searches[number]
 
     @property
     def status(self) -> str:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from autoshrink_ray.analysis import RoundView, round_view
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.drawing import Picture, cell_picture
 from autoshrink_ray.errors import ConfigError, RunError, choices
-from autoshrink_ray.records import Decision
-from autoshrink_ray.results import Run, SearchResult
-from autoshrink_ray.topology import Edge
+from autoshrink_ray.results import Run
+from autoshrink_ray.wording import edge
 from launch.sources import put, run_at, source_at
 from search_spaces.zoo import CELLS
 
@@ -104,82 +104,54 @@ def _drawn(
     run = None if source in CELLS else run_at(source, storage)
     if run is None:
         raise ConfigError(f"--search and --round choose from a run, and {source} is none")
-    result = _search(run, search or 0)
+    wanted = search or 0
     if number is not None:
-        return round_picture(result, number), f"{run.name}.round-{number:03d}.svg"
-    if result.best is None:
-        raise RunError(f"search {result.number} of {run.name!r} has no decided round yet")
-    return cell_picture(result.best.topology), f"{run.name}.cell.svg"
+        return round_picture(run, wanted, number), f"{run.name}.round-{number:03d}.svg"
+    best = run.search(wanted).best
+    if best is None:
+        raise RunError(f"search {wanted} of {run.name!r} has no decided round yet")
+    return cell_picture(best.topology), f"{run.name}.cell.svg"
 
 
-def _search(run: Run, number: int) -> SearchResult:
-    if number >= len(run.searches):
-        raise ConfigError(
-            f"--search is one of {choices(range(len(run.searches)))} of {run.name!r}, got {number}"
-        )
-    return run.searches[number]
-
-
-def round_picture(search: SearchResult, number: int) -> Picture:
+def round_picture(run: Run, search: int, number: int) -> Picture:
     """A round's parent, the edges that were tried coloured by score, the one that went marked.
 
-    Candidates without a score and those whose evaluation is lost are not coloured; how many
-    there are is said in the heading.
+    Candidates without a score are not coloured; how many there are is said in the heading.
 
     Raises:
-        ConfigError: If the round is not decided, or its candidates have no parent.
+        ConfigError: If there is no such round, or its candidates have no parent.
     """
-    decision = _decision(search, number)
-    if decision.parent is None:
+    view = round_view(run, search, number)
+    if view.parent is None:
         raise ConfigError(
-            f"the candidates of round {number} of {search.run.name!r} have no parent to draw: "
+            f"the candidates of round {number} of {run.name!r} have no parent to draw: "
             f"--round is for searches that shrink; its algorithm is "
-            f"{search.run.file.identity['algorithm']}"
+            f"{run.file.identity['algorithm']}"
         )
-    scores = _scores(search.run, decision)
+    scores = {
+        line.candidate.removed: line.score
+        for line in view.ranked
+        if line.candidate.removed is not None and line.score is not None
+    }
     return cell_picture(
-        decision.parent,
-        removed=decision.removed,
+        view.parent,
+        removed=view.decision.removed if view.decision else None,
         values=scores,
-        title=_heading(search, decision, len(scores)),
+        title=_heading(run, view),
     )
 
 
-def _decision(search: SearchResult, number: int) -> Decision:
-    rounds = {decision.round: decision for decision in search.rounds}
-    if number not in rounds:
-        known = f"decided are {choices(rounds)}" if rounds else "none is decided yet"
-        raise ConfigError(
-            f"--round is a decided round of search {search.number} of {search.run.name!r}: "
-            f"{known}; got {number}"
-        )
-    return rounds[number]
-
-
-def _scores(run: Run, decision: Decision) -> dict[Edge, float]:
-    """Score by the edge that each candidate lacks."""
-    scores: dict[Edge, float] = {}
-    for ranked in decision.ranking:
-        evaluation = run.ledger.evaluations.get((decision.search, decision.round, ranked.index))
-        edge = evaluation.candidate.removed if evaluation else None
-        if ranked.index == decision.winner:
-            edge = decision.removed
-        if edge is not None:
-            scores[edge] = ranked.score
-    return scores
-
-
-def _heading(search: SearchResult, decision: Decision, coloured: int) -> str:
-    parts = [f"{search.run.name}, search {search.number}, round {decision.round}"]
-    if decision.removed is not None:
-        parts.append(f"{decision.removed[0]} to {decision.removed[1]} goes")
-    parts.append(f"score {decision.score:.4f}")
-    if decision.failed:
-        parts.append(f"{len(decision.failed)} failed")
-    lost = len(decision.ranking) - coloured
-    if lost and decision.removed is not None:
-        parts.append(f"{lost} lost")
-    return ": ".join([parts[0], ", ".join(parts[1:])])
+def _heading(run: Run, view: RoundView) -> str:
+    parts = []
+    if view.decision is None:
+        parts.append("open")
+    elif view.decision.removed is not None:
+        parts.append(f"{edge(view.decision.removed)} goes")
+    if view.winner is not None:
+        parts.append(f"best score {view.winner.score:.4f}")
+    if view.failed:
+        parts.append(f"{len(view.failed)} failed")
+    return f"{run.name}, search {view.search}, round {view.number}: {', '.join(parts)}"
 
 
 def _stem(source: str) -> str:

@@ -26,8 +26,8 @@ from autoshrink_ray.analysis import (
 )
 from autoshrink_ray.analysis.words import name
 from autoshrink_ray.config import DEFAULT_STORAGE
-from autoshrink_ray.progress import edge
 from autoshrink_ray.results import Run
+from autoshrink_ray.wording import edge
 from launch.inspect import RunArgument, Storage
 
 _DETAIL = (

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import FileFormatError
-from autoshrink_ray.panel import metrics_text
 from autoshrink_ray.results import Run, list_runs
+from autoshrink_ray.wording import metrics_text
 from launch.epochs import training_rows
 from launch.sources import best_cell, put
 from launch.tables import print_run

@@ -6,11 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from autoshrink_ray.panel import metrics_text
-from autoshrink_ray.progress import edge
 from autoshrink_ray.records import Decision
 from autoshrink_ray.results import Run, SearchResult
 from autoshrink_ray.topology import Topology
+from autoshrink_ray.wording import edge, metrics_text
 
 
 def print_run(console: Console, run: Run) -> None:
@@ -36,7 +35,8 @@ def print_run(console: Console, run: Run) -> None:
     location = escape(run.folder.location)
     console.print(
         f"\n[bold]Look further[/bold]\n"
-        f"  autoshrink-ray show {location}\n"
+        f"  autoshrink-ray explain {location}\n"
+        f"  autoshrink-ray report {location}\n"
         f"  autoshrink-ray best {location} -o best.cell.json\n"
         f"  autoshrink-ray tensorboard {location}\n"
         f"  {location}/evaluations.parquet  (all evaluations, for pandas, polars or DuckDB)",

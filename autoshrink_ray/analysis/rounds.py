@@ -138,14 +138,12 @@ def round_view(run: Run, search: int, number: int) -> RoundView:
 
 def _numbers(run: Run, search: int) -> list[int]:
     """Rounds with a decision or an evaluation, and the one that is next if its draw is known."""
-    if not 0 <= search < len(run.searches):
-        known = choices(range(len(run.searches)))
-        raise ConfigError(f"run {run.name!r} has no search {search}; choose one of {known}")
+    result = run.search(search)
     places = [*run.ledger.decisions, *(key[:2] for key in run.ledger.evaluations)]
     begun = {number for owner, number in places if owner == search}
-    closed = [decision.round for decision in run.searches[search].rounds]
+    closed = [decision.round for decision in result.rounds]
     after = max(closed, default=0) + 1
-    if run.searches[search].status == "open" and drawn(run, search, after):
+    if result.status == "open" and drawn(run, search, after):
         begun.add(after)
     return sorted(begun)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoshrink_ray.analysis.noise import Noise
 from autoshrink_ray.analysis.rounds import CandidateLine, RoundView
 from autoshrink_ray.objective import Objective
-from autoshrink_ray.progress import edge
+from autoshrink_ray.wording import edge
 
 
 def why(view: RoundView, noise: Noise, objective: Objective) -> str:

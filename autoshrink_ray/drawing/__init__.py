@@ -2,6 +2,5 @@
 
 from autoshrink_ray.drawing.cell import cell_picture
 from autoshrink_ray.drawing.picture import Picture
-from autoshrink_ray.drawing.strip import filmstrip
 
-__all__ = ["Picture", "cell_picture", "filmstrip"]
+__all__ = ["Picture", "cell_picture"]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoshrink_ray.analysis import CandidateLine, Noise, RoundView, why
-from autoshrink_ray.progress import edge
 from autoshrink_ray.report.charts import strip
 from autoshrink_ray.report.numbers import (
     NONE,
@@ -18,6 +17,7 @@ from autoshrink_ray.report.numbers import (
     quality,
 )
 from autoshrink_ray.results import Run
+from autoshrink_ray.wording import edge
 
 MOST_LINES = 40
 """Candidates of a round that are listed; of a random search, too."""

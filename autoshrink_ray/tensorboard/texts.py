@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import yaml
 
-from autoshrink_ray.progress import edge
 from autoshrink_ray.records import Decision
 from autoshrink_ray.results import Run
+from autoshrink_ray.wording import edge
 
 
 def configuration(run: Run) -> str:

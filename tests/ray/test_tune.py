@@ -208,7 +208,7 @@ def test_observers_hear_of_each_training_as_it_begins_and_ends(
     busy = [activity.busy for activity in watcher.heard]
     began = sum(after > before for before, after in pairwise(busy))
     assert began == sum(e.attempts for e in run.ledger.evaluations.values() if not e.cached)
-    assert (busy[0], busy[-1], max(busy)) == (0, 0, 2)
+    assert (busy[0], busy[-1]) == (0, 0)
     assert all(sum(a.running.values()) == a.busy <= a.at_once == 2 for a in watcher.heard)
 
 

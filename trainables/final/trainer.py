@@ -87,14 +87,11 @@ def train(
     identity = plan.identity(data.fingerprint)
     if _is_finished(folder, name, identity):
         return TrainingRun(folder.location)
-    with connection(plan.config.address) as own:
+    with interruptible() as caught, connection(plan.config.address) as own:
         require_workers(plan.config)
         if _is_streamed(data):
             require_reader(plan.config)
-        with (
-            interruptible() as caught,
-            held(folder, partial(_note, observers), caught) as hold,
-        ):
+        with held(folder, partial(_note, observers), caught) as hold:
             if not _is_finished(folder, name, identity):  # another driver may have been first
                 drive = _Drive(plan, data, observers, hold, caught, own)
                 _start(folder, name, identity, drive)

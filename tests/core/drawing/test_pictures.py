@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autoshrink_ray.drawing import Picture, cell_picture, colours, filmstrip
+from autoshrink_ray.drawing import Picture, cell_picture, colours
 from autoshrink_ray.drawing.cell import short
 from autoshrink_ray.errors import ConfigError, TopologyError
 from autoshrink_ray.topology import Edge, Topology
@@ -223,26 +223,6 @@ def test_short_labels() -> None:
     assert list(map(short, names)) == [
         *("sep 3x3", "conv 1x1", "conv 3x3", "tanh", "3x3", "a1", "identity", "averagepool…")
     ]
-
-
-def test_a_filmstrip_wraps_and_holds_every_picture() -> None:
-    pictures = [cell_picture(FORK), cell_picture(COMPLETE), cell_picture(FORK)]
-    strip = filmstrip(pictures, ["one", "two", "<three>"], width=800)
-    assert words(strip, "caption") == ["one", "two", "<three>"]
-    assert len(elements(strip, "edge")) == 3 + 28 + 3
-    rows = {float(element.get("y", "")) for element in elements(strip, "caption")}
-    assert len(rows) == 2
-    assert strip.width <= 800
-    assert image(strip.png(1.0)).size == (strip.width, strip.height)
-
-
-def test_a_filmstrip_needs_a_caption_for_each_picture() -> None:
-    with pytest.raises(ConfigError, match="got 0 pictures and 0 captions"):
-        filmstrip([], [])
-    with pytest.raises(ConfigError, match="got 1 pictures and 2 captions"):
-        filmstrip([cell_picture(FORK)], ["a", "b"])
-    with pytest.raises(ConfigError, match="above 0, got 100 and 0"):
-        filmstrip([cell_picture(FORK)], ["a"], width=100, scale=0)
 
 
 def rgb(colour: str) -> tuple[int, ...]:
