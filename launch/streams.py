@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from autoshrink_ray.plan import FULLY_SHOWN
 from autoshrink_ray.results import Run
 from autoshrink_ray.runfile import DescribingFile, RunFile
 from autoshrink_ray.storage import Folder
-from autoshrink_ray.tensorboard.board import Board
+from autoshrink_ray.tensorboard.board import SEARCH, Board
 from autoshrink_ray.tensorboard.events import PREFIX
 from autoshrink_ray.tensorboard.mirror import Mirror
 
@@ -57,7 +58,7 @@ class Gathered:
         """
         folder = _find(location, storage)
         target = self.place / self._free(folder.path.rpartition("/")[2])
-        if not folder.exists(files.TENSORBOARD):
+        if not _has_streams(folder):
             self._make(folder, target)
         elif isinstance(folder.filesystem, fs.LocalFileSystem):
             target.symlink_to(Path(folder.path, files.TENSORBOARD))
@@ -85,12 +86,12 @@ class Gathered:
             yield from place.resolve().rglob(f"{PREFIX}*")
 
     def _free(self, name: str) -> str:
-        taken = [path.name for path in self.place.iterdir()]
-        number = sum(other == name or other.startswith(f"{name} (") for other in taken)
-        return f"{name} ({number + 1})" if number else name
+        taken = {path.name for path in self.place.iterdir()}
+        others = (f"{name} ({number})" for number in count(2))
+        return next(free for free in chain([name], others) if free not in taken)
 
     def _make(self, folder: Folder, target: Path) -> None:
-        """Makes streams of a run that has none."""
+        """Makes streams of a run that has none, or no longer."""
         if not RunFile.exists(folder):
             raise ConfigError(
                 f"the training {folder.location} has no curves yet: they begin with its first epoch"
@@ -100,23 +101,29 @@ class Gathered:
             raise ConfigError(
                 f"the run {run.name!r} has nothing to show yet: its first evaluation is not done"
             )
-        self._say(
-            f"{run.name} was searched with --tensorboard off: this is what its ledger holds now"
-        )
+        self._say(f"{run.name} has no files for TensorBoard: this is what its ledger holds now")
+        for damage in run.ledger.damaged:
+            self._say(f"damaged: {damage.name}: {damage.reason}")
         board = Board(run, Folder(str(target)), full=len(run.ledger.evaluations) <= FULLY_SHOWN)
         board.start()
         board.end()
 
     def refresh(self) -> None:
         """Brings the copies up to date; a storage that does not answer is asked again later."""
-        try:
-            for mirror in self.mirrors:
+        for mirror in self.mirrors:
+            try:
                 mirror.refresh()
-        except StorageError as error:
-            self._say(f"{error}; trying again")
+            except StorageError as error:
+                self._say(f"{error}; trying again")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _has_streams(folder: Folder) -> bool:
+    """Whether TensorBoard's files are there; of a search, that of the search itself."""
+    stream = f"{files.TENSORBOARD}/{SEARCH}" if RunFile.exists(folder) else files.TENSORBOARD
+    return any(name.rpartition("/")[2].startswith(PREFIX) for name in folder.files(stream))
 
 
 def _find(location: str, storage: str) -> Folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,9 @@ _LOOK = 0.2
 _REFRESH = 5.0
 """Seconds after which a run on another storage is looked at again."""
 
+_PATIENCE = 2.0
+"""Seconds for which Ctrl-C waits for a look at a storage that is slow, or gone."""
+
 Runs = Annotated[
     list[str],
     typer.Argument(
@@ -58,7 +62,11 @@ def tensorboard(runs: Runs, storage: Storage = DEFAULT_STORAGE, port: Port = Non
     from launch.streams import Gathered
 
     console = Console()
-    with TemporaryDirectory(prefix="autoshrink-ray-board-") as name, interruptible() as caught:
+    prefix = "autoshrink-ray-board-"
+    with (
+        TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name,
+        interruptible() as caught,
+    ):
         gathered = Gathered(Path(name), console)
         places = [gathered.add(location, storage) for location in runs]
         url = serve(str(places[0].resolve() if len(places) == 1 else name), port)
@@ -69,12 +77,19 @@ def tensorboard(runs: Runs, storage: Storage = DEFAULT_STORAGE, port: Port = Non
 
 
 def _wait(gathered: Gathered, caught: list[int]) -> None:
-    looked = time.monotonic()
+    """Waits for a signal; in a thread beside it, copies are kept up to date."""
+    ended = Event()
+    refreshing = Thread(target=_refresh, args=(gathered, ended), daemon=True)
+    refreshing.start()
     while not caught:
         time.sleep(_LOOK)
-        if time.monotonic() >= looked + _REFRESH:
-            gathered.refresh()
-            looked = time.monotonic()
+    ended.set()
+    refreshing.join(_PATIENCE)
+
+
+def _refresh(gathered: Gathered, ended: Event) -> None:
+    while not ended.wait(_REFRESH):
+        gathered.refresh()
 
 
 def register(app: typer.Typer) -> None:

@@ -13,8 +13,10 @@ from autoshrink_ray.tensorboard.candidates import Streams
 from autoshrink_ray.tensorboard.events import EventFile
 from autoshrink_ray.tensorboard.known import Known
 from autoshrink_ray.tensorboard.layout import layout
-from autoshrink_ray.tensorboard.rows import Rows, each
+from autoshrink_ray.tensorboard.rows import Rows
 from autoshrink_ray.tensorboard.search_stream import SearchStream
+from autoshrink_ray.tensorboard.several import discard, each
+from autoshrink_ray.tensorboard.timer import Timer
 
 SEARCH = "search"
 """Stream of the whole run; where a run is a single search, that search's, too."""
@@ -24,6 +26,9 @@ _SETTLE = 5.0
 
 _PUT = 30.0
 """Seconds after which a file that cannot grow in place is put again, whole."""
+
+_DRAW = 5.0
+"""Seconds between two drawings of the whole run's figures."""
 
 
 class Board:
@@ -39,35 +44,45 @@ class Board:
         full: Whether each candidate has a stream; else only the best ones and the rounds' winners.
     """
 
+    _main: EventFile
+    _streams: dict[int, SearchStream]
+    _leaders: dict[int, Decision]
+    _undrawn: set[int]
+    _rows: Rows
+    _incomplete: bool
+
     def __init__(self, run: Run, folder: Folder, *, full: bool) -> None:
         self._run = run
         self._folder = folder
         self._full = full
         self._known = Known(run)
         self._many = len(run.searches) > 1
-        self._timer = figures.Timer()
+        self._settling, self._putting, self._drawing = Timer(_SETTLE), Timer(_PUT), Timer(_DRAW)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Prepares new files of the searches; writes nothing yet."""
+        self._incomplete = True
+        self._main = EventFile(self._folder.child(SEARCH))
+        self._streams, self._leaders, self._undrawn = {}, {}, set()
+        streams = Streams(self._run.objective, self._many)
+        self._rows = Rows(self._folder, self._known, streams, full=self._full)
+        self._describe()
+        self._replay()
 
     def start(self) -> None:
         """Writes what is known already, and deletes what does not belong to it.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If that is not possible; `end` tries it again.
         """
-        self._late = False
-        self._settled_at = self._put_at = time.monotonic()
-        self._undrawn: set[int] = set()
-        self._leader: Decision | None = None
-        self._closed = 0
-        self._main = EventFile(self._folder.child(SEARCH))
-        self._streams: dict[int, SearchStream] = {}
-        streams = Streams(self._run.objective, self._many)
-        self._rows = Rows(self._folder, self._known, streams, full=self._full)
         there = self._files()
-        self._describe()
-        self._replay()
-        self._rows.settle(there)
+        with self._settling.measured():
+            self._rows.settle(there)
         self._write(now=True)
-        each(self._folder.remove, sorted(there - self._rows.files - self._growing.keys()))
+        old = there - self._rows.files - self._growing.keys()
+        each(lambda name: discard(self._folder, name), sorted(old))
+        self._incomplete = False
 
     def _files(self) -> set[str]:
         names = self._folder.files(recursive=True)
@@ -96,7 +111,7 @@ class Board:
             if self._many:
                 file = EventFile(self._folder.child(_stream_name(search)))
                 file.append(events.restart(0, time.time()))
-            self._streams[search] = SearchStream(file, self._run.objective)
+            self._streams[search] = SearchStream(file, self._run.objective, self._known.begin)
         return self._streams[search]
 
     def evaluation(self, evaluation: Evaluation) -> None:
@@ -106,7 +121,7 @@ class Board:
             StorageError: If it cannot be written; the round's end tries it again.
         """
         candidate = evaluation.candidate
-        self._late |= candidate.place[:2] in self._known.decisions
+        self._incomplete |= candidate.place[:2] in self._known.decisions
         self._known.add(evaluation)
         self._stream(candidate.search).evaluation(evaluation)
         self._rows.add(evaluation)
@@ -118,12 +133,17 @@ class Board:
         Raises:
             StorageError: If it cannot be written; the next round's end tries it again.
         """
-        self._known.decisions[decision.search, decision.round] = decision
-        self._close(decision)
-        if self._timer.is_due:
-            self._draw()
-        self._settle()
-        self._write(now=decision.final)
+        search, number = decision.search, decision.round
+        self._known.decisions[search, number] = decision
+        if any(known[0] == search and known[1] > number for known in self._known.decisions):
+            self._incomplete = True  # it was lost, and later ones were not
+            return
+        try:
+            self._close(decision)
+            if self._drawing.is_due:
+                self._draw()
+        finally:  # a picture that cannot be drawn must not keep back the rest
+            self._write(now=decision.final, round_ends=True)
 
     def end(self) -> None:
         """Shows what is left to show when the driver ends.
@@ -131,10 +151,13 @@ class Board:
         Raises:
             StorageError: If it cannot be written.
         """
-        if self._late:  # an evaluation that was lost has been made again for an earlier round
+        if self._incomplete and not self._main.is_gone:
+            self._begin()
             self.start()
-        self._draw()
-        self._write(now=True)
+        try:
+            self._draw()
+        finally:
+            self._write(now=True)
 
     def _close(self, decision: Decision) -> None:
         search, number = decision.search, decision.round
@@ -143,23 +166,23 @@ class Board:
         for evaluation in self._known.evaluations(search, number + 1):
             stream.evaluation(evaluation)
         self._undrawn.add(search)
-        self._closed += 1
-        self._leader = best_decision(filter(None, [self._leader, decision]))
-        if self._leader == decision:
+        best = best_decision(filter(None, [self._leaders.get(search), decision]))
+        if best == decision:
+            self._leaders[search] = decision
             text = texts.found_cell(self._run, decision)
-            self._main.append(events.text(self._closed, tags.FOUND, text, time.time()))
+            stream.file.append(events.text(number, tags.FOUND, text, time.time()))
 
     def _draw(self) -> None:
         """Draws the figures of what has changed since they were drawn last."""
         if not self._undrawn:
             return
-        begin, now, run = time.monotonic(), time.time(), self._known.run
-        for search in sorted(self._undrawn):
-            step = max(number for other, number in self._known.decisions if other == search)
-            self._streams[search].file.append(figures.importance(run, search, step, now))
+        now, run = time.time(), self._known.run
+        with self._drawing.measured():
+            for search in sorted(self._undrawn):
+                step = max(number for other, number in self._known.decisions if other == search)
+                self._streams[search].file.append(figures.importance(run, search, step, now))
+            self._main.append(figures.pareto(run, len(self._known.decisions), now))
         self._undrawn.clear()
-        self._main.append(figures.pareto(run, self._closed, now))
-        self._timer.took(time.monotonic() - begin)
 
     @property
     def _growing(self) -> dict[str, EventFile]:
@@ -170,25 +193,23 @@ class Board:
                 found[f"{_stream_name(search)}/{stream.file.name}"] = stream.file
         return found
 
-    def _settle(self) -> None:
-        self._rows.settle()
-        self._settled_at = time.monotonic()
-
-    def _write(self, *, now: bool) -> None:
+    def _write(self, *, now: bool, round_ends: bool = False) -> None:
         """Writes what is new; what costs more than a line in a file, only now and then.
 
         Args:
             now: Whether all of it is to be there when this returns.
+            round_ends: Whether this is an occasion to settle which candidates have a file.
         """
         behind = [file for file in self._growing.values() if file.is_behind]
-        in_place = [file for file in behind if file.grows_in_place]
-        for file in in_place:
-            file.flush()
-        if now or time.monotonic() >= self._settled_at + _SETTLE:
-            self._settle()
-        if now or time.monotonic() >= self._put_at + _PUT:
-            each(EventFile.flush, [file for file in behind if not file.grows_in_place])
-            self._put_at = time.monotonic()
+        for file in behind:
+            if file.grows_in_place:
+                file.flush()
+        if now or self._settling.is_due or (round_ends and self._settling.is_quick):
+            with self._settling.measured():
+                self._rows.settle()
+        if now or self._putting.is_due:
+            with self._putting.measured():
+                each(EventFile.flush, [file for file in behind if not file.grows_in_place])
 
 
 def _stream_name(search: int) -> str:

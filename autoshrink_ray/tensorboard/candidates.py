@@ -57,6 +57,7 @@ class Streams:
         return events.encoded(
             [
                 events.version(ended),
+                events.restart(0, ended),  # it may have been evaluated again
                 *self._curve(evaluation),
                 events.scalars(evaluation.candidate.round, found, ended),
                 events.summary(0, hparams.row(evaluation, self.stream(evaluation)), ended),

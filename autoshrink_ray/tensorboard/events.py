@@ -122,7 +122,7 @@ class EventFile:
         now = time.time()
         self.name = event_name(now, f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}")
         self._content = io.BytesIO()
-        self._intact = 0
+        self._intact = 0  # bytes that are there
         self._pending = [version(now)]
 
     @property
@@ -135,6 +135,11 @@ class EventFile:
         """Whether there is anything to flush."""
         return bool(self._pending)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was written and is not there any more."""
+        return self._intact > 0 and not self._folder.exists(self.name)
+
     def append(self, *events: Event) -> None:
         """Adds events; `flush` writes them."""
         self._pending += events
@@ -143,14 +148,18 @@ class EventFile:
         """Writes what was added.
 
         Raises:
-            StorageError: If it cannot be written; the next call tries it again.
+            StorageError: If it cannot be written; the next call tries it again. Or if somebody has
+                deleted the file: another driver that has taken over, or a user.
         """
+        if self.is_gone:
+            raise StorageError(f"{self._folder.location}/{self.name} was deleted by somebody else")
         added = encoded(self._pending)
         if self.grows_in_place:
             self._append(added)
         else:
             self._folder.write(self.name, self._content.getvalue() + added)
             self._content.write(added)
+        self._intact += len(added)
         self._pending.clear()
 
     def _append(self, added: bytes) -> None:
@@ -159,7 +168,6 @@ class EventFile:
             with open(f"{self._folder.path}/{self.name}", "ab") as file:  # noqa: PTH123
                 file.truncate(self._intact)  # without a part that a full disk has left
                 file.write(added)
-            self._intact += len(added)
         except OSError as error:
             raise StorageError(f"cannot write {self._folder.path}: {error}") from error
 

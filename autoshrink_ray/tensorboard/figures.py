@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import TYPE_CHECKING
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -14,30 +13,8 @@ from autoshrink_ray.tensorboard import events, tags
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PAUSE = 5.0
-"""Seconds between two drawings at least."""
-
-_SHARE = 20
-"""How many times as long as it takes nothing is drawn again."""
-
 _DPI = 110
 """Pixels an inch."""
-
-
-class Timer:
-    """Says when figures are due, so that they take a twentieth of a search's time at most."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _PAUSE
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to draw again."""
-        return time.monotonic() >= self._next
-
-    def took(self, seconds: float) -> None:
-        """Says how long the last drawing took."""
-        self._next = time.monotonic() + max(_PAUSE, _SHARE * seconds)
 
 
 def importance(run: Run, search: int, step: int, seconds: float) -> Event:

@@ -7,7 +7,6 @@ shows those of an arbitrary row. So the run says it: each row has all columns.
 from __future__ import annotations
 
 import math
-from datetime import datetime
 
 from google.protobuf.struct_pb2 import ListValue
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -59,7 +58,6 @@ def columns(run: Run) -> Summary.Value:
     experiment = api_pb2.Experiment(
         name=run.name,
         description=f"{run.space} on {run.file.data_summary}",
-        time_created_secs=datetime.fromisoformat(run.file.created).timestamp(),
         hparam_infos=[
             api_pb2.HParamInfo(
                 name=name,

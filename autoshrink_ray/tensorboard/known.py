@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from autoshrink_ray.counting import Place, Round
 from autoshrink_ray.ledger import LedgerContents
 from autoshrink_ray.records import Decision, Evaluation
@@ -13,6 +15,7 @@ class Known:
 
     Attributes:
         decisions: Decisions by search and round.
+        begin: Unix time at which the first training began.
 
     Args:
         run: The run.
@@ -20,9 +23,11 @@ class Known:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        evaluations = run.ledger.evaluations.values()
+        self.begin = min((e.started for e in evaluations), default=time.time())
         self._rounds: dict[Round, dict[int, Evaluation]] = {}
         self.decisions: dict[Round, Decision] = dict(run.ledger.decisions)
-        for evaluation in run.ledger.evaluations.values():
+        for evaluation in evaluations:
             self.add(evaluation)
 
     def add(self, evaluation: Evaluation) -> None:

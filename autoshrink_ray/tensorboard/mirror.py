@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autoshrink_ray.errors import StorageError
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard.events import PREFIX
+from autoshrink_ray.tensorboard.several import each
 
 
 class Mirror:
@@ -35,13 +37,23 @@ class Mirror:
             for name, size in self._source.sizes().items()
             if name.rpartition("/")[2].startswith(PREFIX)
         }
-        for name, size in sizes.items():
-            path = self._target / name
-            if not path.exists() or path.stat().st_size != size:
-                _bring_up_to_date(path, self._source.read(name))
+        each(self._fetch, [name for name, size in sizes.items() if self._size(name) != size])
         for path in self._target.rglob(f"{PREFIX}*"):
             if str(path.relative_to(self._target)) not in sizes:
                 path.unlink()
+
+    def _size(self, name: str) -> int | None:
+        path = self._target / name
+        return path.stat().st_size if path.exists() else None
+
+    def _fetch(self, name: str) -> None:
+        try:
+            content = self._source.read(name)
+        except StorageError:
+            if self._source.exists(name):
+                raise
+            return  # a search that goes on has deleted it since
+        _bring_up_to_date(self._target / name, content)
 
 
 def _bring_up_to_date(path: Path, content: bytes) -> None:

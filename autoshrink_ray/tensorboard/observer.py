@@ -29,9 +29,11 @@ class BoardObserver(RunObserver):
         self._told: set[str] = set()
 
     def on_start(self, run: Run, plan: Plan, data: ProxyData) -> None:
-        full = plan.config.tensorboard == "full"
+        self._try(lambda: self._start(run, full=plan.config.tensorboard == "full"))
+
+    def _start(self, run: Run, *, full: bool) -> None:
         self._board = Board(run, run.folder.child(files.TENSORBOARD), full=full)
-        self._try(self._board.start)
+        self._board.start()
 
     def on_evaluation(self, evaluation: Evaluation) -> None:
         board = self._board

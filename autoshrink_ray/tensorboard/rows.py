@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Collection
 
 from autoshrink_ray.counting import Place
 from autoshrink_ray.records import Evaluation
@@ -12,11 +10,7 @@ from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard import candidates
 from autoshrink_ray.tensorboard.candidates import Best, Streams
 from autoshrink_ray.tensorboard.known import Known
-
-_AT_ONCE = 16
-"""Files that are written or deleted side by side: an object store answers slowly."""
-
-Item = TypeVar("Item")
+from autoshrink_ray.tensorboard.several import discard, each
 
 
 class Rows:
@@ -67,8 +61,7 @@ class Rows:
         self._files |= {place: name for place, name in names.items() if name in there}
         left = [e for e in missing if e.candidate.place not in self._files]
         each(self._write, left)
-        gone = sorted(self._files.keys() - wanted)
-        each(self._folder.remove, [self._files.pop(place) for place in gone])
+        each(self._discard, sorted(self._files.keys() - wanted))
 
     def _wanted(self) -> set[Place]:
         known = self._known
@@ -79,12 +72,6 @@ class Rows:
         self._folder.write(name, self._streams.content(evaluation))
         self._files[evaluation.candidate.place] = name
 
-
-def each(action: Callable[[Item], object], items: Sequence[Item]) -> None:
-    """Does something to all items, several at a time."""
-    if len(items) < 2:
-        for item in items:
-            action(item)
-        return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(action, items))
+    def _discard(self, place: Place) -> None:
+        discard(self._folder, self._files[place])
+        del self._files[place]

@@ -27,9 +27,10 @@ class SearchStream:
     Args:
         file: Where it goes.
         objective: The run's score.
+        begin: Unix time before which nothing happened.
     """
 
-    def __init__(self, file: EventFile, objective: Objective) -> None:
+    def __init__(self, file: EventFile, objective: Objective, begin: float) -> None:
         self.file = file
         self._objective = objective
         self._round = 1
@@ -40,6 +41,7 @@ class SearchStream:
         self._failed = 0
         self._cached = 0
         self._first: Topology | None = None
+        self._seconds = begin
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Takes an evaluation of the open round; others are passed over."""
@@ -60,13 +62,13 @@ class SearchStream:
         for evaluation in found:
             if evaluation.candidate.index >= self._shown:
                 self._show(evaluation)
-        ended = max((e.ended for e in found), default=0.0)
+        self._round, self._open, self._shown = decision.round + 1, {}, 0
+        self._seconds = ended = max((e.ended for e in found), default=self._seconds)
         self.file.append(
             events.scalars(decision.round, _outcome(decision, self._objective), ended),
             events.scalars(decision.round, _work(found), ended),
-            self._picture(decision, found, ended),
         )
-        self._round, self._open, self._shown = decision.round + 1, {}, 0
+        self.file.append(self._picture(decision, found, ended))
 
     def _picture(
         self, decision: Decision, evaluations: Sequence[Evaluation], seconds: float
