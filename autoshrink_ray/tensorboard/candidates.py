@@ -22,7 +22,7 @@ from autoshrink_ray.tensorboard import events, hparams, tags
 BEST = 100
 """Candidates that a summary shows beside the rounds' winners."""
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Another one makes all files anew: what a stream holds of an evaluation has changed."""
 
 
@@ -60,7 +60,7 @@ class Streams:
                 events.restart(0, ended),  # it may have been evaluated again
                 *self._curve(evaluation),
                 events.scalars(evaluation.candidate.round, found, ended),
-                events.summary(0, hparams.row(evaluation, self.stream(evaluation)), ended),
+                events.summary(0, hparams.row(evaluation), ended),
             ]
         )
 

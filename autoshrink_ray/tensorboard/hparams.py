@@ -89,14 +89,13 @@ def _domain(column: str, nodes: int) -> ListValue | None:
     return domain
 
 
-def row(evaluation: Evaluation, name: str) -> list[Summary.Value]:
+def row(evaluation: Evaluation) -> list[Summary.Value]:
     """One candidate's row; what a candidate that failed does not have is left empty.
 
-    Args:
-        evaluation: The candidate's evaluation.
-        name: What the row is called.
+    It is called as its stream. TensorBoard would make one row of equal names that are given here,
+    also where they come from several runs.
     """
-    start = SessionStartInfo(group_name=name, start_time_secs=evaluation.started)
+    start = SessionStartInfo(start_time_secs=evaluation.started)
     for column, value in _cells(evaluation).items():
         kind = "string_value" if isinstance(value, str) else "number_value"
         setattr(start.hparams[column], kind, value)

@@ -13,6 +13,7 @@ from autoshrink_ray.ledger import LedgerContents
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard import ScalarWriter
 from autoshrink_ray.tensorboard.board import Board
+from autoshrink_ray.tensorboard.events import PREFIX
 from autoshrink_ray.tensorboard.mirror import Mirror
 from tests.core.boards import log, shown
 from tests.core.processes import table
@@ -57,6 +58,25 @@ def test_tensorboard_goes_on_where_it_was_when_a_file_has_grown(tmp_path: Path) 
             inode = path.stat().st_ino
         assert path.stat().st_ino == inode
         assert losses(tmp_path / "here") == [(i, float(i)) for i in range(1, step + 1)]
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that goes on deletes files, those of candidates that fell behind and its own old."""
+    source, read = Folder(str(tmp_path / "there")), Folder.read
+    for number in range(3):
+        source.write(f"a/{PREFIX}{number}", b"content")
+
+    def racing(self: Folder, name: str) -> bytes:
+        if name.endswith("1"):
+            self.remove(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Folder, "read", racing)
+    Mirror(source, tmp_path / "here").refresh()
+    here = {path.name for path in (tmp_path / "here" / "a").iterdir()}
+    assert here == {f"{PREFIX}0", f"{PREFIX}2"}
 
 
 def test_elsewhere_a_search_is_put_whole_now_and_then(

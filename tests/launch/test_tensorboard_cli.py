@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,15 @@ def streams(url: str, expected: set[str]) -> set[str]:
         time.sleep(0.1)
 
 
+def table_rows(url: str) -> set[str]:
+    """Rows of the HPARAMS page, in which TensorBoard may put several streams."""
+    wanted = {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE"], "sliceSize": 1000}
+    query = urllib.parse.quote(json.dumps(wanted))
+    address = f"http://{url}data/plugin/hparams/session_groups?request={query}"
+    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310 - http
+        return {group["name"] for group in json.load(answer)["sessionGroups"]}
+
+
 def failing(*arguments: str, cwd: Path) -> str:
     """The message of a command that ends with exit code 2."""
     done = subprocess.run(
@@ -110,8 +120,25 @@ def test_runs_side_by_side_also_one_that_was_killed_and_one_without_streams(
     expected |= {f"bare/{stream}" for stream in names(bare)}
     with going("run", "killed", "bare", cwd=tmp_path) as (said, url):
         assert streams(url, expected) >= expected
-        assert "bare was searched with --tensorboard off" in said
+        assert "bare has no files for TensorBoard" in said
     assert not Path(bare.folder.path, "tensorboard").exists()
+
+
+def test_a_run_whose_files_were_deleted_and_whose_ledger_is_damaged(tmp_path: Path) -> None:
+    run = run_search(table(tmp_path / "runs"))
+    folder = Path(run.folder.path)
+    for path in (folder / "tensorboard" / "search").iterdir():
+        path.unlink()
+    (damaged,) = folder.rglob("round-001-candidate-0001.json")
+    damaged.write_text("{")
+    (decision,) = folder.rglob("round-002-decision.json")
+    decision.write_bytes(decision.read_bytes()[:40])
+    expected = names(run) - {"round-01/candidate-01"}
+    with going("run", cwd=tmp_path) as (said, url):
+        assert streams(url, expected) == expected
+        assert "run has no files for TensorBoard: this is what its ledger holds now" in said
+        for path in (damaged, decision):
+            assert f"damaged: {path.relative_to(folder)}: " in said
 
 
 def test_many_streams_are_not_selected_unasked_so_the_link_names_the_searches(
@@ -125,9 +152,11 @@ def test_many_streams_are_not_selected_unasked_so_the_link_names_the_searches(
 def test_two_runs_of_one_name(tmp_path: Path) -> None:
     for storage in ("runs", "more"):
         run_search(table(tmp_path / storage))
-    expected = {"run/search", "run (2)/search"}
+    candidates = names(Run("run", str(tmp_path / "runs")))
+    expected = {f"{run}/{stream}" for run in ("run", "run (2)") for stream in candidates}
     with going("run", "more/run", cwd=tmp_path) as (_, url):
-        assert streams(url, expected) >= expected
+        assert streams(url, expected) == expected
+        assert table_rows(url) == {stream for stream in expected if "candidate" in stream}
 
 
 def test_a_training(tmp_path: Path) -> None:
@@ -167,6 +196,8 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     killed(table(tmp_path / "runs"), 1, tensorboard="off")
     for object_file in (tmp_path / "runs" / "run" / "ledger").rglob("*candidate*"):
         object_file.unlink()
+    assert "has nothing to show yet" in failing("run", cwd=tmp_path)
+    (tmp_path / "runs" / "run" / "tensorboard").mkdir()
     assert "has nothing to show yet" in failing("run", cwd=tmp_path)
     (tmp_path / "runs" / "run" / "run.yaml").write_text("name: [")
     assert "is damaged" in failing("run", cwd=tmp_path)
