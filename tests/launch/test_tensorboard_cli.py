@@ -73,7 +73,7 @@ def table_rows(url: str) -> set[str]:
     wanted = {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE"], "sliceSize": 1000}
     query = urllib.parse.quote(json.dumps(wanted))
     address = f"http://{url}data/plugin/hparams/session_groups?request={query}"
-    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310 - http
+    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
         return {group["name"] for group in json.load(answer)["sessionGroups"]}
 
 
