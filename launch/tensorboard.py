@@ -79,7 +79,7 @@ def tensorboard(runs: Runs, storage: Storage = DEFAULT_STORAGE, port: Port = Non
 def _wait(gathered: Gathered, caught: list[int]) -> None:
     """Waits for a signal; in a thread beside it, copies are kept up to date."""
     ended = Event()
-    refreshing = Thread(target=_refresh, args=(gathered, ended), daemon=True)
+    refreshing = Thread(target=_refresh, args=(gathered, ended), name="refresh", daemon=True)
     refreshing.start()
     while not caught:
         time.sleep(_LOOK)

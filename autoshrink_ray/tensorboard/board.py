@@ -133,11 +133,7 @@ class Board:
         Raises:
             StorageError: If it cannot be written; the next round's end tries it again.
         """
-        search, number = decision.search, decision.round
-        self._known.decisions[search, number] = decision
-        if any(known[0] == search and known[1] > number for known in self._known.decisions):
-            self._incomplete = True  # it was lost, and later ones were not
-            return
+        self._known.decisions[decision.search, decision.round] = decision
         try:
             self._close(decision)
             if self._drawing.is_due:

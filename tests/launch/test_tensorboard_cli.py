@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -17,10 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from autoshrink_ray import Run, run_search
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.tensorboard import ScalarWriter
+from launch import tensorboard as command
+from launch.streams import Gathered
 from tests.core.processes import table
 from tests.core.runs import killed
 from tests.core.test_outage import free_port, started
@@ -189,6 +193,24 @@ def test_a_run_on_s3_that_is_still_going(tmp_path: Path, monkeypatch: pytest.Mon
     finally:
         server.kill()
         server.wait()
+
+
+def test_its_end_does_not_wait_for_a_storage_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught: list[int] = []
+    answers = threading.Event()
+
+    class Stuck(Gathered):
+        def refresh(self) -> None:
+            caught.append(signal.SIGINT)
+            answers.wait(PATIENCE)
+
+    monkeypatch.setattr(command, "_REFRESH", 0)
+    monkeypatch.setattr(command, "_PATIENCE", 0)
+    command._wait(Stuck(tmp_path, Console()), caught)
+    assert [thread.name for thread in threading.enumerate()].count("refresh") == 1
+    answers.set()
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
