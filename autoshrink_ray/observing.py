@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from autoshrink_ray.conductor import Observer
 from autoshrink_ray.contracts import ProxyData
@@ -48,16 +48,11 @@ def notify(observers: Sequence[RunObserver], text: str) -> None:
 @contextmanager
 def ending(observers: Sequence[RunObserver]) -> Iterator[None]:
     """Tells observers that the driver ends, however it does, unless the run is another one's."""
-    try:
-        yield
-    except TakenOverError:
-        raise
-    except Exception:
-        _end(observers)
-        raise
-    _end(observers)
-
-
-def _end(observers: Sequence[RunObserver]) -> None:
-    for observer in observers:
-        observer.on_end()
+    with ExitStack() as stack:
+        for observer in reversed(observers):
+            stack.callback(observer.on_end)  # one that raises keeps it from nobody else
+        try:
+            yield
+        except TakenOverError:
+            stack.pop_all()
+            raise
