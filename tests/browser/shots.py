@@ -1,13 +1,16 @@
-"""Takes the pictures of TensorBoard in docs/images from a small real search."""
+"""Takes the pictures in docs/images, of TensorBoard and of a report, from a small real search."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from autoshrink_ray import SearchConfig, run_search
 from tests.browser.pages import Page, chromium, missing, served
@@ -49,8 +52,28 @@ def take(page: Page, name: str) -> None:
         page.click(places, words)
     page.wait(lambda: page.look(selector, "1"), name)
     page.settle()
-    picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-    picture.quantize(128).save(PLACE / f"tensorboard-{name}.png", optimize=True)
+    save(page.driver, f"tensorboard-{name}")
+
+
+def take_report(driver: WebDriver, run: Path, place: Path) -> None:
+    """Writes the picture of a report's beginning.
+
+    Args:
+        driver: The browser.
+        run: The run's folder.
+        place: Folder for the report.
+    """
+    report = place / "report.html"
+    command = [sys.executable, "-c", "from launch.cli import main; main()"]
+    subprocess.run([*command, "report", str(run), "-o", str(report)], check=True)
+    driver.get(report.as_uri())
+    save(driver, "report")
+
+
+def save(driver: WebDriver, name: str) -> None:
+    """Writes what the browser shows."""
+    picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+    picture.quantize(128).save(PLACE / f"{name}.png", optimize=True)
 
 
 def main() -> None:
@@ -69,6 +92,7 @@ def main() -> None:
         with served(folder.parent, folder.name) as url, chromium() as driver:
             for name in SHOTS:
                 take(Page(driver, url), name)
+            take_report(driver, folder, Path(storage))
 
 
 if __name__ == "__main__":
