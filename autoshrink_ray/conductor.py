@@ -64,7 +64,7 @@ class Observer(Protocol):
         ...
 
     def on_activity(self, activity: Activity) -> None:
-        """A training has begun or ended: something to look at, and in no ledger."""
+        """Trainings have begun or ended, or fewer wait: something to look at, and in no ledger."""
         ...
 
 

@@ -114,10 +114,12 @@ class CandidateDispatcher:
             identity = _identity(candidate, seed)
             if identity in self._known:
                 self._conductor.accept_copy(candidate, self._known[identity])
+                self._outbox.tell()
             elif identity in self._waiting:
                 self._waiting[identity].append(candidate)
             elif measurement := self._shared(candidate, seed):
                 self._known[identity] = self._conductor.accept_shared(candidate, measurement)
+                self._outbox.tell()
             else:
                 self._waiting[identity] = []
                 return Task(candidate=candidate, seed=seed)
@@ -234,7 +236,7 @@ class SearchDispatcher:
             self._ready.append(search)
         if passed or finished:
             self._outbox.take_back(number)
-            self._outbox.tell()
+        self._outbox.tell()
         return passed or finished
 
     def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:
