@@ -43,6 +43,7 @@ class Trip:
         started: Unix time at which training began.
         ended: Unix time at which training ended.
         attempts: Trials it took.
+        lost_seconds: Wall seconds of those that gave no result.
     """
 
     node: str = ""
@@ -50,6 +51,7 @@ class Trip:
     started: float = 0.0
     ended: float = 0.0
     attempts: int = 1
+    lost_seconds: float = 0.0
 
 
 class Observer(Protocol):
@@ -193,6 +195,7 @@ class Conductor:
             measurement=measurement,
             cached=cached,
             attempts=trip.attempts,
+            lost_seconds=trip.lost_seconds,
             node=trip.node,
             queued=trip.queued,
             started=trip.started,
