@@ -43,6 +43,7 @@ class Trip:
         started: Unix time at which training began.
         ended: Unix time at which training ended.
         attempts: Trials it took.
+        lost_seconds: Wall seconds of those that gave no result.
     """
 
     node: str = ""
@@ -50,6 +51,7 @@ class Trip:
     started: float = 0.0
     ended: float = 0.0
     attempts: int = 1
+    lost_seconds: float = 0.0
 
 
 class Observer(Protocol):
@@ -64,7 +66,7 @@ class Observer(Protocol):
         ...
 
     def on_activity(self, activity: Activity) -> None:
-        """A training has begun or ended: something to look at, and in no ledger."""
+        """Trainings have begun or ended, or fewer wait: something to look at, and in no ledger."""
         ...
 
 
@@ -193,6 +195,7 @@ class Conductor:
             measurement=measurement,
             cached=cached,
             attempts=trip.attempts,
+            lost_seconds=trip.lost_seconds,
             node=trip.node,
             queued=trip.queued,
             started=trip.started,

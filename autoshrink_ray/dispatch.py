@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from autoshrink_ray.cache import EvaluationCache
@@ -114,10 +113,12 @@ class CandidateDispatcher:
             identity = _identity(candidate, seed)
             if identity in self._known:
                 self._conductor.accept_copy(candidate, self._known[identity])
+                self._outbox.tell()
             elif identity in self._waiting:
                 self._waiting[identity].append(candidate)
             elif measurement := self._shared(candidate, seed):
                 self._known[identity] = self._conductor.accept_shared(candidate, measurement)
+                self._outbox.tell()
             else:
                 self._waiting[identity] = []
                 return Task(candidate=candidate, seed=seed)
@@ -140,7 +141,8 @@ class CandidateDispatcher:
         for outcome in outcomes:
             task = tasks.pop(outcome.candidate.place)
             if needs_own_device(outcome, assignment):
-                self._outbox.alone(assignment, Work(tasks=(task,), exclusive=True))
+                work = Work(tasks=(task,), exclusive=True)
+                self._outbox.alone(assignment, work, outcome.measurement.seconds)
             else:
                 self._finish(task, outcome, assignment)
         if tasks:
@@ -218,7 +220,7 @@ class SearchDispatcher:
                 self._outbox.take_back(number)
                 self._outbox.tell()
                 work = assignment.work.model_copy(update={"exclusive": True})
-                self._outbox.alone(assignment, work)
+                self._outbox.alone(assignment, work, outcome.measurement.seconds)
                 return True
             self._conductor.accept(
                 outcome.candidate,
@@ -227,14 +229,15 @@ class SearchDispatcher:
                 cached=outcome.cached,
             )
             # The next evaluation of this trial starts its own count of losses and wait.
-            now = replace(assignment, attempt=1, losses=0, node_losses=0, queued=outcome.ended)
-            self._outbox.out[number] = assignment = now
+            fresh = Assignment(number, assignment.work, queued=outcome.ended)
+            self._outbox.renew(fresh)
+            assignment = fresh
         finished = self._conductor.searches[search].policy.finished
         if passed and not finished:
             self._ready.append(search)
         if passed or finished:
             self._outbox.take_back(number)
-            self._outbox.tell()
+        self._outbox.tell()
         return passed or finished
 
     def lost(self, number: int, reason: str, loss: Loss = "worker") -> None:
@@ -267,6 +270,7 @@ def trip(outcome: Outcome, assignment: Assignment) -> Trip:
         started=outcome.started,
         ended=outcome.ended,
         attempts=0 if outcome.cached else assignment.attempt,
+        lost_seconds=assignment.lost_seconds,
     )
 
 

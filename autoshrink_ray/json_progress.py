@@ -1,9 +1,10 @@
-"""Progress for programs: one JSON object a line, each written after the ledger has what it says."""
+"""Progress for programs: one JSON object a line, written after the ledger has what it says."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -12,10 +13,12 @@ from autoshrink_ray.observing import RunObserver
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
+from autoshrink_ray.standing import Standing
+from autoshrink_ray.work import Activity
 
 
 class JsonProgress(RunObserver):
-    """Writes events `start`, `notice`, `evaluation`, `decision` and `end`.
+    """Writes events `start`, `notice`, `activity`, `evaluation`, `decision` and `end`.
 
     Args:
         stream: Where the lines go; flushed after each. When its reader goes, the run goes on.
@@ -23,8 +26,11 @@ class JsonProgress(RunObserver):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._standing: Standing | None = None
+        self._active: dict[str, int] = {}
 
     def on_start(self, run: Run, plan: Plan, data: ProxyData) -> None:
+        self._standing = Standing(plan, run.ledger)
         self._write(
             "start",
             run=run.folder.location,
@@ -36,7 +42,23 @@ class JsonProgress(RunObserver):
     def on_notice(self, text: str) -> None:
         self._write("notice", text=text)
 
+    def on_activity(self, activity: Activity) -> None:
+        if self._standing is None:
+            return
+        self._standing.active(activity)
+        active = {
+            "running": sum(activity.running.values()),
+            "queued": self._standing.queued,
+            "busy": activity.busy,
+            "at_once": activity.at_once,
+        }
+        if active != self._active:
+            self._active = active
+            self._write("activity", **active)
+
     def on_evaluation(self, evaluation: Evaluation) -> None:
+        if self._standing is not None:
+            self._standing.evaluated(evaluation, time.monotonic())
         search, number, index = evaluation.candidate.place
         measurement = evaluation.measurement
         self._write(
@@ -54,6 +76,8 @@ class JsonProgress(RunObserver):
         )
 
     def on_decision(self, decision: Decision) -> None:
+        if self._standing is not None:
+            self._standing.decided(decision)
         self._write(
             "decision",
             search=decision.search,

@@ -30,7 +30,10 @@ class RunObserver(Observer):
         """A round is closed and its decision in the ledger."""
 
     def on_activity(self, activity: Activity) -> None:
-        """What is being trained has changed; called as each training begins and ends."""
+        """What is being trained, or what waits for it, has changed.
+
+        Called as each training begins and ends, and after each result that was taken over.
+        """
 
     def on_end(self) -> None:
         """The driver is about to end: the run is finished, failed or interrupted.

@@ -36,6 +36,7 @@ class Outbox:
         self._on_activity = on_activity
         self._at_once = 0
         self._busy: dict[int, list[int]] = {}
+        self._begun: dict[int, float] = {}
         self._running: Counter[int] = Counter()
         self.out: dict[int, Assignment] = {}
 
@@ -48,6 +49,7 @@ class Outbox:
         """Notes that an assignment is being worked on."""
         if number in self.out and number not in self._busy:
             self._busy[number] = _searches(self.out[number].work)
+            self._begun[number] = self._clock()
             self._running.update(self._busy[number])
             self.tell()
 
@@ -62,7 +64,19 @@ class Outbox:
             KeyError: If it is not out.
         """
         self._running.subtract(self._busy.pop(number, []))
+        self._begun.pop(number, None)
         return self.out.pop(number)
+
+    def renew(self, assignment: Assignment) -> None:
+        """Notes what remains of an assignment that goes on after a result."""
+        self.out[assignment.number] = assignment
+        if assignment.number in self._begun:
+            self._begun[assignment.number] = self._clock()
+
+    def _worked_on(self, number: int) -> float:
+        """Seconds since the work that is out has begun, or its last result; 0 if it has not."""
+        now = self._clock()
+        return max(0.0, now - self._begun.get(number, now))
 
     def send(self, work: Work, earlier: Assignment | None = None) -> Assignment:
         """Hands work out, first or again after an `earlier` try."""
@@ -76,9 +90,11 @@ class Outbox:
         """The oldest of the assignments that came back, if any."""
         return self._again.popleft() if self._again else None
 
-    def alone(self, assignment: Assignment, work: Work) -> None:
-        """Queues work whose memory ran out, to have its device for itself."""
-        self._again.append(replace(assignment, work=work, attempt=assignment.attempt + 1))
+    def alone(self, assignment: Assignment, work: Work, seconds: float) -> None:
+        """Queues work whose memory ran out after `seconds`, to have its device for itself."""
+        lost = assignment.lost_seconds + seconds
+        attempt = assignment.attempt + 1
+        self._again.append(replace(assignment, work=work, attempt=attempt, lost_seconds=lost))
 
     def lost(self, number: int, what: Callable[[Work], str], reason: str, loss: Loss) -> None:
         """Queues work that was lost; a result that came before news of the loss counts.
@@ -88,12 +104,14 @@ class Outbox:
         """
         if number not in self.out:
             return
+        seconds = self._worked_on(number)
         assignment = self.take_back(number)
         counted = replace(
             assignment,
             attempt=assignment.attempt + 1,
             losses=assignment.losses + (loss == "worker"),
             node_losses=assignment.node_losses + (loss == "node"),
+            lost_seconds=assignment.lost_seconds + seconds,
         )
         spent = [
             f"{times} times ({option} is {most})"

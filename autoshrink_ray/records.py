@@ -88,6 +88,7 @@ class Evaluation(Record):
         measurement: What came out; `complete` or `failed`.
         cached: The measurement was taken over from an isomorphic candidate or another run.
         attempts: Trials it took, lost ones included; 0 if cached.
+        lost_seconds: Wall seconds of those of them that gave no result.
         node: Host that trained it.
         queued: Unix time at which the driver handed it out.
         started: Unix time at which training began.
@@ -99,6 +100,7 @@ class Evaluation(Record):
     measurement: Measurement
     cached: bool = False
     attempts: Natural = 1
+    lost_seconds: Annotated[float, Field(ge=0)] = 0.0
     node: str = ""
     queued: float = 0.0
     started: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -125,17 +125,24 @@ class Standing:
             self._activity = activity
             self._pace.busy(activity.busy)
 
+    @property
+    def queued(self) -> int:
+        """Candidates of the open rounds that wait, see `OpenRound.queued`."""
+        with self._lock:
+            return sum(found.queued for found in self._open_rounds())
+
+    def _open_rounds(self) -> Iterator[OpenRound]:
+        running = self._activity.running
+        for search in self._searches:
+            if not search.finished:
+                yield search.open_round(running.get(search.number, 0))
+
     def snapshot(self, now: float) -> Snapshot:
         """The run at the time `now`, in seconds."""
         with self._lock:
-            running = self._activity.running
             left = sum(search.left for search in self._searches)
             return Snapshot(
-                rounds=tuple(
-                    search.open_round(running.get(search.number, 0))
-                    for search in self._searches
-                    if not search.finished
-                ),
+                rounds=tuple(self._open_rounds()),
                 searches=len(self._searches),
                 done=sum(search.done for search in self._searches),
                 left=left,

@@ -18,7 +18,10 @@ from autoshrink_ray.records import Evaluation
 COUNTS = {"macs", "params", "params_without_bn", "cost", "decoder_macs"}
 
 CIRCUMSTANCES = frozenset(
-    {"seconds", "cached", "attempts", "node", "device", "build", "queued", "started", "ended"}
+    {
+        *("seconds", "cached", "attempts", "lost_seconds", "node", "device", "build"),
+        *("queued", "started", "ended"),
+    }
 )
 """Columns that tell how a result came about: no decision depends on them."""
 
@@ -41,6 +44,7 @@ _COLUMNS: list[tuple[str, pa.DataType, Callable[[Evaluation], Any]]] = [
     ("seconds", pa.float64(), lambda e: e.measurement.seconds),
     ("cached", pa.bool_(), lambda e: e.cached),
     ("attempts", pa.int32(), lambda e: e.attempts),
+    ("lost_seconds", pa.float64(), lambda e: e.lost_seconds),
     ("node", pa.string(), lambda e: e.node),
     ("device", pa.string(), lambda e: e.measurement.device),
     ("build", pa.string(), lambda e: e.measurement.build),

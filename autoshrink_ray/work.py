@@ -81,6 +81,7 @@ class Assignment:
         attempt: How often this work has been handed out, this time included.
         losses: How many of the earlier times a worker process was lost.
         node_losses: How many of the earlier times a whole node was lost.
+        lost_seconds: Wall seconds that the earlier times were worked on, all in vain.
     """
 
     number: int
@@ -89,6 +90,7 @@ class Assignment:
     attempt: int = 1
     losses: int = 0
     node_losses: int = 0
+    lost_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def _cost_lines(account: CostAccount) -> list[str]:
         f"Time: {account.device_hours:.3g} {account.device}-hours of training in "
         f"{account.wall_seconds:.1f} s; {account.queueing_seconds:.1f} s of waiting for a worker, "
         f"{account.barrier_seconds:.1f} s of idle workers at the ends of rounds, "
-        f"{account.failed_seconds:.1f} s in failed trainings",
+        f"{account.failed_seconds:.1f} s in failed trainings, "
+        f"{account.lost_seconds:.1f} s in lost trials",
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +11,11 @@ import typer
 from autoshrink_ray import files
 from autoshrink_ray.config import DEFAULT_STORAGE
 from autoshrink_ray.errors import ConfigError
-from autoshrink_ray.report import Command, comparison
+from autoshrink_ray.report import comparison
 from autoshrink_ray.report import report as run_report
 from autoshrink_ray.results import Run
 from autoshrink_ray.storage import Folder, join
+from launch.further import commands
 from launch.sources import put
 
 EXAMPLES = """
@@ -29,12 +29,6 @@ EXAMPLES = """
 
 One run's report goes into its folder by default, a comparison into the working directory.
 """
-
-_PRESETS = {"digits": "digits", "cifar10": "cifar"}
-"""Presets of networks for the data that image cells were searched on; else `imagenet`."""
-
-_OWN_SPACES = "search_spaces."
-"""Modules of the spaces that the presets are for."""
 
 Runs = Annotated[
     list[str],
@@ -88,37 +82,6 @@ def _in(folder: Folder, output: str) -> bool:
 
 def _remote(folder: Folder) -> bool:
     return bool(folder.filesystem.type_name != "local")
-
-
-def commands(run: Run) -> list[Command]:
-    """How a run's best cell becomes a file, a network and a trained network."""
-    location, name = shlex.quote(run.folder.location), _file_name(run.name)
-    plugins = "".join(
-        f" --plugin {shlex.quote(str(p))}" for p in run.file.config.get("plugins", ())
-    )
-    network = f"{name}.network.json"
-    tool, preset = "autoshrink-ray", _preset(run)
-    fits = "" if preset else " (PRESET is one that fits the search space)"
-    derive = f"{tool} derive {location} --preset {preset or 'PRESET'}{plugins} -o {network}"
-    return [
-        Command("The cell as a file", f"{tool} best {location} -o {name}.cell.json"),
-        Command(f"A network around it{fits}", derive),
-        Command("Trained in full", f"{tool} train {network}{plugins} --name {name}-trained"),
-    ]
-
-
-def _preset(run: Run) -> str:
-    """The preset for the run's space and data; empty for spaces that are not ours."""
-    if not str(run.file.config.get("space", "")).startswith(_OWN_SPACES):
-        return ""
-    if run.objective.quality_metric == "perplexity":
-        return "ptb"
-    return _PRESETS.get(str(run.file.config["data"]).partition(":")[0], "imagenet")
-
-
-def _file_name(name: str) -> str:
-    """A run's name as a file name, safe in a shell."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
 
 
 def register(app: typer.Typer) -> None:

@@ -52,6 +52,17 @@ def preset_names(task: str | None = None) -> list[str]:
     return [name for name in names if task is None or _read(name).task == task]
 
 
+def preset_input(name: str) -> Mapping[str, int]:
+    """Shape of what goes into a preset's network, and number of its classes or words.
+
+    Raises:
+        ConfigError: If there is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"unknown preset {name!r}; choose one of {choices(preset_names())}")
+    return _read(name).input
+
+
 def read_preset(name: str, space: SearchSpace) -> Preset:
     """The preset called `name`, for a cell of `space`.
 

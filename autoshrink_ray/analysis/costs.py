@@ -27,6 +27,7 @@ class CostAccount:
         lost: Trials that gave no result, because their worker was lost or its memory ran out.
         training_seconds: Wall time of the trainings that ended, failed ones included.
         failed_seconds: The part of it that went into failed evaluations.
+        lost_seconds: Wall time of the lost trials, which is no part of it.
         device: What a trial holds: `GPU`, or `CPU` where it has none.
         devices_per_trial: How many of them, perhaps a part of one.
         queueing_seconds: From hand-out to start of training, summed over the trainings.
@@ -43,6 +44,7 @@ class CostAccount:
     lost: int
     training_seconds: float
     failed_seconds: float
+    lost_seconds: float
     device: Literal["GPU", "CPU"]
     devices_per_trial: float
     queueing_seconds: float
@@ -79,6 +81,7 @@ def cost_account(run: Run) -> CostAccount:
         lost=sum(max(0, e.attempts - 1) for e in trained),
         training_seconds=_seconds(trained),
         failed_seconds=_seconds(e for e in trained if not e.complete),
+        lost_seconds=sum(e.lost_seconds for e in trained),
         device="GPU" if config.gpus_per_trial else "CPU",
         devices_per_trial=config.gpus_per_trial or config.cpus_per_trial,
         queueing_seconds=sum(max(0.0, e.started - e.queued) for e in trained),

@@ -144,6 +144,9 @@ def _time(account: CostAccount) -> Iterator[Fact]:
     yield Fact(
         "lost to failures", duration(account.failed_seconds), "training of failed candidates"
     )
+    yield Fact(
+        "lost with trials", duration(account.lost_seconds), "from the start of each to its loss"
+    )
 
 
 def provenance(run: Run, noise: Noise) -> list[Fact]:

@@ -11,6 +11,7 @@ from autoshrink_ray.drawing import cell_picture
 from autoshrink_ray.report import curves, facts
 from autoshrink_ray.report.charts import Dot, Line, scatter, score_chart
 from autoshrink_ray.report.film import Shot, film
+from autoshrink_ray.report.heat import STEPS, HeatMap, heat_map
 from autoshrink_ray.report.numbers import points
 from autoshrink_ray.report.page import page
 from autoshrink_ray.report.rounds import RoundRow, columns, line_columns, round_rows
@@ -22,6 +23,9 @@ since cells of a film have half as many on average."""
 
 MOST_LINES = 2_500
 """Candidates that a report lists in all, about 400 bytes each."""
+
+MOST_CELLS = 4_000
+"""Candidates that all heat maps of edges together show, about 140 bytes each."""
 
 MOST_CURVES = 16
 """Searches whose scores the chart shows."""
@@ -53,6 +57,7 @@ class SearchPart:
         best: Whether it found the run's best cell.
         film: Cells that it went through.
         cut: Cells that the film leaves out.
+        heat: What each edge was worth; None where nothing is known of it, or there is no room.
         rounds: Its rounds.
     """
 
@@ -61,7 +66,31 @@ class SearchPart:
     best: bool
     film: tuple[Shot, ...]
     cut: int
+    heat: HeatMap | None
     rounds: tuple[RoundRow, ...]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a page can still bear.
+
+    Attributes:
+        shots: Pictures of films.
+        cells: Candidates in heat maps.
+        lines: Candidates in tables.
+    """
+
+    shots: int
+    cells: int
+    lines: int
+
+    def after(self, part: SearchPart) -> Room:
+        """What is left when it has a search."""
+        return Room(
+            self.shots - len(part.film),
+            self.cells - (part.heat.cells if part.heat else 0),
+            self.lines - sum(len(row.lines) for row in part.rounds),
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +139,7 @@ def report(run: Run, commands: Sequence[Command] = (), base: str | None = "") ->
         lines=lines,
         search_heading="The shrinking" if run.shrinks else "The search",
         curve_note=_curve_note(run),
+        steps=STEPS,
         pareto=_pareto(run, dots),
         front=_front(dots),
         costs=facts.cost_facts(run),
@@ -198,21 +228,20 @@ def _searches(run: Run, views: dict[int, list[RoundView]], shown: Noise) -> list
     best = run.best.search if run.best else 0
     order = sorted(run.searches, key=lambda search: (search.number != best, search.number))
     parts: list[SearchPart] = []
-    shots, lines = MOST_EDGES // facts.complete_edges(run), MOST_LINES
+    room = Room(MOST_EDGES // facts.complete_edges(run), MOST_CELLS, MOST_LINES)
     for search in order:
-        part = _search(search, views[search.number], shown, (shots, lines))
-        shots -= len(part.film)
-        lines -= sum(len(row.lines) for row in part.rounds)
+        part = _search(search, views[search.number], shown, room)
+        room = room.after(part)
         parts.append(part)
     return parts
 
 
 def _search(
-    search: SearchResult, views: Sequence[RoundView], shown: Noise, room: tuple[int, int]
+    search: SearchResult, views: Sequence[RoundView], shown: Noise, room: Room
 ) -> SearchPart:
-    shots, lines = room
     run, best = search.run, search.run.best
-    taken = film(search, views, shots) if shots >= _LEAST_SHOTS else []
+    taken = film(search, views, room.shots) if room.shots >= _LEAST_SHOTS else []
+    heat = heat_map(search, views) if room.cells > 0 else None
     decided = sum(view.decision is not None and view.parent is not None for view in views)
     return SearchPart(
         number=search.number,
@@ -220,7 +249,8 @@ def _search(
         best=best is not None and best.search == search.number,
         film=tuple(taken),
         cut=max(0, decided + bool(decided) - len(taken)),
-        rounds=tuple(round_rows(run, views, shown, lines)),
+        heat=heat,
+        rounds=tuple(round_rows(run, views, shown, room.lines)),
     )
 
 

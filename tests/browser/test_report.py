@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ def folder(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "two": report(two),
         "both": comparison([two, Run("chance", str(place)), run]),
     }
+    eight = table | {"name": "eight", "nodes": 8, "candidates": 28}
+    eight |= {"seed": 3, "keep_fraction": 0.01}
+    pages["eight"] = report(run_search(SearchConfig.of(eight)))
     pages |= {name: report(Run(name, str(place))) for name in ("chance", "killed")}
     for name, text in pages.items():
         (place / f"{name}.html").write_text(text, encoding="utf-8")
@@ -203,6 +207,64 @@ def test_tips_are_readable(driver: webdriver.Chrome, folder: Path, dark: bool) -
         return ['text', 'rect'].map(name => getComputedStyle(tip.querySelector(name)).fill)"""
     text, box = (sum(map(int, colour[4:-1].split(","))) for colour in ask(driver, script))
     assert (text > 700 and box < 120) or (text < 120 and box > 690)
+
+
+FILLS = """
+const cells = [...document.querySelectorAll('#edges figure .heat rect:not(.gone)')];
+return [...new Set(cells.filter(e => e.querySelector('title')).map(e => e.className.baseVal))]
+    .map(kind => [kind, getComputedStyle(document.querySelector('.heat .' + kind)).fill]);
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_map_of_edges_is_the_stronger_the_farther_from_the_median(
+    driver: webdriver.Chrome, folder: Path, dark: bool
+) -> None:
+    show(driver, folder / "eight.html", dark=dark)
+    fills = {kind: sum(map(int, c[4:-1].split(","))) for kind, c in ask(driver, FILLS)}
+    assert fills.keys() >= {"n1", "n2", "p0", "p1", "p2", "p3", "p4"}
+    for side in "np":
+        light = [fills[kind] for kind in sorted(fills) if kind[0] == side]
+        assert light == sorted(light, reverse=not dark)
+        assert len(set(light)) == len(light)
+    scale = ask(driver, "return document.querySelectorAll('.heat-legend li')[0].innerText")
+    assert re.fullmatch(r"-(0\.\d{4})\s*\+\1", scale)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_map_of_28_edges_is_readable_and_scrolls_where_it_has_to(
+    driver: webdriver.Chrome, folder: Path, width: int
+) -> None:
+    show(driver, folder / "eight.html", width=width)
+    ask(driver, "document.querySelectorAll('details').forEach(d => { d.open = true; });")
+    assert ask(driver, OVERFLOWING) == []
+    assert ask(driver, "return document.documentElement.scrollWidth") <= width
+    sizes = """const map = document.querySelector('#edges svg.heat');
+        const drawn = map.getBoundingClientRect().width / map.viewBox.baseVal.width;
+        return [...map.querySelectorAll('text')].map(
+            e => [e.textContent, drawn * parseFloat(getComputedStyle(e).fontSize)])"""
+    found = ask(driver, sizes)
+    assert len([name for name, _ in found if "-" in name]) == 28
+    assert len(found) - 28 - 2 >= 22, "a label for each round"
+    assert min(size for _, size in found) >= 12
+    room = "return document.querySelector('#edges .scroll')"
+    scrolls = ask(driver, f"{room}.scrollWidth > {room.removeprefix('return ')}.clientWidth")
+    assert scrolls == (width == 400)
+
+
+def test_a_cell_of_the_map_tells_its_worth_to_a_pointer(
+    driver: webdriver.Chrome, folder: Path
+) -> None:
+    show(driver, folder / "eight.html")
+    told = ask(
+        driver,
+        """document.querySelector('#edges').scrollIntoView({block: 'start'});
+        const box = document.querySelector('#edges .cross').getBoundingClientRect();
+        const seen = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+        return seen.querySelector('title').textContent""",
+    )
+    assert told.startswith("Round ")
+    assert told.endswith("from the median, removed")
 
 
 def test_a_keyboard_opens_a_round(driver: webdriver.Chrome, folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoshrink_ray import RunObserver
 from autoshrink_ray.conductor import Conductor
@@ -204,6 +206,83 @@ def test_a_trial_that_reports_nothing_for_its_candidate_is_noticed() -> None:
     driver = Driver(searches(shrink, 0))
     with pytest.raises(ValueError, match=r"a trial reported nothing for \[\(0, 1, 0\)\]"):
         driver.dispatcher.report(driver.next().number, [])
+
+
+# The time that it cost
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=3))
+def test_lost_work_remembers_how_long_it_was_worked_on(losses: list[tuple[float, float]]) -> None:
+    driver = Driver(searches(shrink, 0))
+    for waited, worked in losses:
+        assignment = driver.next()
+        driver.time += waited
+        driver.dispatcher.started(assignment.number)
+        driver.time += worked
+        driver.lose(assignment)
+    driver.report(driver.next())
+    (evaluation,) = driver.evaluations
+    assert evaluation.lost_seconds == pytest.approx(sum(worked for _, worked in losses))
+    assert evaluation.attempts == len(losses) + 1
+    driver.report(driver.next())
+    assert driver.evaluations[-1].lost_seconds == 0, "the next candidate lost nothing"
+
+
+def test_work_that_never_began_has_lost_no_time() -> None:
+    driver = Driver(searches(shrink, 0))
+    assignment = driver.next()
+    driver.time += 50
+    driver.lose(assignment)
+    driver.report(driver.next())
+    assert [(e.attempts, e.lost_seconds) for e in driver.evaluations] == [(2, 0)]
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
+    driver = Driver(searches(shrink, 0))
+    assignment = driver.next()
+    driver.dispatcher.started(assignment.number)
+    driver.time -= 50
+    driver.lose(assignment)
+    driver.report(driver.next())
+    assert driver.evaluations[0].lost_seconds == 0
+
+
+def test_a_training_whose_memory_ran_out_is_lost_time() -> None:
+    driver = Driver(searches(shrink, 0))
+    driver.report(driver.next(), out_of_memory().model_copy(update={"seconds": 2.5}))
+    driver.report(driver.next(), complete(0.5))
+    assert [(e.attempts, e.lost_seconds) for e in driver.evaluations] == [(2, 2.5)]
+
+
+def test_a_search_loses_the_time_since_its_last_result() -> None:
+    driver = Driver(fan_searches(0), kind=SearchDispatcher)
+    assignment = driver.next()
+    driver.dispatcher.started(assignment.number)
+    driver.time += 30
+    report_next(driver, assignment)
+    driver.time += 7
+    driver.lose(assignment)
+    again = driver.next()
+    driver.dispatcher.started(again.number)
+    report_next(driver, again)
+    report_next(driver, again)
+    assert [e.lost_seconds for e in driver.evaluations] == [0, 7, 0]
+
+
+def test_what_was_lost_changes_no_decision() -> None:
+    lucky, unlucky = Driver(searches(shrink, 0)), Driver(searches(shrink, 0))
+    while (assignment := lucky.dispatcher.next()) is not None:
+        lucky.report(assignment)
+    for losses in (3, 1, 0, 2, *([0] * 100)):
+        for _ in range(losses if not unlucky.dispatcher.finished else 0):
+            lost = unlucky.next()
+            unlucky.dispatcher.started(lost.number)
+            unlucky.time += 11
+            unlucky.lose(lost)
+        if not unlucky.dispatcher.finished:
+            unlucky.report(unlucky.next())
+    assert sum(e.lost_seconds for e in unlucky.evaluations) == 66
+    assert unlucky.ledger.decisions == lucky.ledger.decisions
 
 
 # Out of memory

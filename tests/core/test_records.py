@@ -49,6 +49,7 @@ evaluations = st.builds(
     measurement=measurements,
     cached=st.booleans(),
     attempts=counts,
+    lost_seconds=st.floats(0, 1e9),
     node=names,
     queued=finite,
     started=finite,

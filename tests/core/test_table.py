@@ -36,6 +36,7 @@ TYPES = {
     "cached": pa.bool_(),
     "stop_reason": pa.string(),
     "attempts": pa.int32(),
+    "lost_seconds": pa.float64(),
     "node": pa.string(),
     "device": pa.string(),
     "queued": pa.timestamp("us", tz="UTC"),
@@ -59,6 +60,7 @@ def evaluated(
         seed=2**63 - 1,
         measurement=measurement,
         attempts=3,
+        lost_seconds=1.5,
         node="here",
         queued=1700000000.5,
         started=1700000001.0,
@@ -111,6 +113,7 @@ def test_a_row_says_what_was_evaluated_and_how() -> None:
     assert row["score"] == ACCURACY.score(measurement.metrics)
     assert (row["epochs"], row["stop_reason"], row["seconds"]) == (2, "epochs", 0.5)
     assert row["curve"] == [0.25, 0.5]
+    assert row["lost_seconds"] == 1.5
     assert (row["attempts"], row["node"], row["device"], row["cached"]) == (3, "here", "cpu", False)
     assert row["queued"] == datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
     assert row["ended"] == datetime(2023, 11, 14, 22, 13, 22, 250_000, UTC)

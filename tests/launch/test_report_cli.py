@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from autoshrink_ray import Run, SearchConfig, run_search
+from autoshrink_ray import SearchConfig, run_search
 from autoshrink_ray.storage import Folder
 from launch import cli
-from launch.report import commands
 from tests.core.report.reading import Element, check_accessible, check_alone, read
 from tests.core.test_outage import Line, line, uri
 
@@ -109,53 +107,6 @@ def test_bad_input_is_explained(place: Path, arguments: str, message: str) -> No
     assert done.exit_code == 2
     assert "Traceback" not in done.output
     assert not (place / "report.html").exists()
-
-
-def test_the_commands_of_an_own_space_name_its_plugins(place: Path) -> None:
-    best, derive, train = commands(Run("first"))
-    assert call(*shlex.split(best.line)[1:]).exit_code == 0
-    assert (place / "first.cell.json").exists()
-    assert "--preset PRESET --plugin tests.plugins.table" in derive.line
-    assert "PRESET is one that fits" in derive.purpose
-    assert "--plugin tests.plugins.table" in train.line
-
-
-def test_the_commands_of_a_report_derive_a_network_and_train_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "a place's name"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    proxy = {"epochs": 1, "batch_size": 16, "train_per_class": 8, "valid_per_class": 4}
-    own = {"nodes": 3, "candidates": 1, "executor": "in-process", "name": "tiny", "proxy": proxy}
-    run = run_search(SearchConfig.of({"space": "cnn", "data": "digits"} | own))
-    assert call("report", "tiny").exit_code == 0
-    shown = page(folder / "runs" / "tiny" / "report.html").part("answer").all("code")
-    best, derive, train = (shlex.split(code.text)[1:] for code in shown)
-    assert call(*best).exit_code == 0
-    assert call(*derive).exit_code == 0
-    assert (folder / train[1]).exists()
-    assert call(*train, "--help").exit_code == 0
-    assert run.best is not None
-    assert "--preset" in derive
-    assert derive[derive.index("--preset") + 1] == "digits"
-
-
-@pytest.mark.parametrize(
-    ("space", "objective", "data", "preset"),
-    [
-        ("search_spaces.rnn:SPACE", "perplexity", "text:ptb", "ptb"),
-        ("search_spaces.cnn:SPACE", "accuracy", "cifar10", "cifar"),
-        ("search_spaces.cnn:SPACE", "accuracy", "parquet:images", "imagenet"),
-    ],
-)
-def test_the_preset_fits_space_and_data(
-    place: Path, space: str, objective: str, data: str, preset: str
-) -> None:
-    run = Run("first")
-    run.file.config.update(space=space, data=data)
-    run.file.identity["objective"] = objective
-    assert f" --preset {preset} " in commands(run)[1].line
 
 
 def test_help_shows_examples() -> None:

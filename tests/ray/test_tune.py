@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from autoshrink_ray import Decision, Run, RunObserver, SearchConfig, run_search
+from autoshrink_ray.analysis import cost_account
 from autoshrink_ray.errors import (
     ConfigError,
     LedgerError,
@@ -102,6 +103,8 @@ def test_a_worker_that_dies_costs_a_retry_and_no_decision(
     assert run.to_dict()["failed"] == 0
     attempts = [e.attempts for e in run.ledger.evaluations.values() if not e.cached]
     assert sorted(attempts)[-1] == 2
+    lost = {e.attempts: e.lost_seconds for e in run.ledger.evaluations.values()}
+    assert lost[2] > lost[1] == 0
 
 
 def test_a_training_that_hangs_in_native_code_is_lost_and_tried_again(
@@ -113,6 +116,7 @@ def test_a_training_that_hangs_in_native_code_is_lost_and_tried_again(
     assert [d.topology for d in decisions(run)] == expected
     assert run.to_dict()["failed"] == 0
     assert max(e.attempts for e in run.ledger.evaluations.values()) == 2
+    assert cost_account(run).lost_seconds > 1.5, "nearly as long as its limit"
 
 
 class KillIdleWorkers(RunObserver):

@@ -79,7 +79,7 @@ def test_an_account(tmp_path: Path) -> None:
     twin = four.model_copy(update={"topology": one.topology})
     first = [
         evaluated(one, measured(0.5, seconds=4), (0, 1, 5)),
-        evaluated(two, measured(0.6, seconds=1), (0, 1, 2), attempts=3),
+        evaluated(two, measured(0.6, seconds=1), (0, 1, 2), attempts=3, lost_seconds=0.75),
     ]
     second = [
         evaluated(three, failed().model_copy(update={"seconds": 2.0}), (1000, 1000.5, 1002.5)),
@@ -91,7 +91,7 @@ def test_an_account(tmp_path: Path) -> None:
     assert (account.evaluations, account.trials, account.lost) == (6, 6, 2)
     assert (account.copies, account.cache_hits, account.cached) == (1, 1, 2)
     assert (account.failed, account.failed_seconds) == (1, 2)
-    assert account.training_seconds == 8
+    assert (account.training_seconds, account.lost_seconds) == (8, 0.75)
     assert (account.device, account.device_hours) == ("CPU", pytest.approx(16 / 3600))
     assert account.queueing_seconds == pytest.approx(1 + 1 + 0.5 + 1)
     assert account.wall_seconds == pytest.approx(5 + 2.5)
