@@ -17,7 +17,7 @@ from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.results import Run
 from autoshrink_ray.standing import Standing
 from autoshrink_ray.terminal import LiveConsole
-from autoshrink_ray.wording import edge, metrics_text
+from autoshrink_ray.wording import edge, metrics_text, plural
 from autoshrink_ray.work import Activity
 
 
@@ -92,7 +92,7 @@ class ConsoleProgress(LiveConsole, RunObserver):
         what = f"edge {edge(decision.removed)} of {tried} tried goes, " if decision.removed else ""
         return (
             f"{search}round {decision.round}: {what}{metrics_text(decision)}, "
-            f"{len(decision.topology.edges)} edges left"
+            f"{plural(len(decision.topology.edges), 'edge')} left"
         )
 
 

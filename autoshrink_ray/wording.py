@@ -1,8 +1,14 @@
-"""Edges and results as people write them."""
+"""Numbers of things, edges and results as people write them."""
 
 from __future__ import annotations
 
 from autoshrink_ray.records import Decision
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 round`, `2 rounds`, `1,000 searches`."""
+    ending = "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
 def edge(pair: tuple[int, int] | None) -> str:

@@ -11,9 +11,10 @@ from autoshrink_ray.analysis import noise
 from autoshrink_ray.drawing import cell_picture
 from autoshrink_ray.report import curves, facts
 from autoshrink_ray.report.charts import Line, front_chart, score_chart
-from autoshrink_ray.report.numbers import NONE, count, metric, plural, points, quality
+from autoshrink_ray.report.numbers import NONE, count, metric, points, quality
 from autoshrink_ray.report.page import page
 from autoshrink_ray.results import Run
+from autoshrink_ray.wording import plural
 
 COLUMNS = ("run", "status", "score", "quality", "MACs", "params", "edges", "candidates", "noise")
 """Columns of the table of answers."""

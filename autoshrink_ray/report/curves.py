@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from autoshrink_ray.analysis import RoundView, pareto
 from autoshrink_ray.records import Decision, Evaluation
 from autoshrink_ray.report.charts import Dot, Line
-from autoshrink_ray.report.numbers import count, plural, points, quality
+from autoshrink_ray.report.numbers import count, points, quality
 from autoshrink_ray.results import Run, SearchResult
-from autoshrink_ray.wording import edge
+from autoshrink_ray.wording import edge, plural
 
 MOST_DOTS = 2_000
 """Points of one chart; of more, those that did not win are thinned out evenly."""

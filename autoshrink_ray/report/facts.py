@@ -14,11 +14,11 @@ from autoshrink_ray.report.numbers import (
     hours,
     metric,
     moment,
-    plural,
     points,
     quality,
 )
 from autoshrink_ray.results import Run, SearchResult
+from autoshrink_ray.wording import plural
 
 
 @dataclass(frozen=True)

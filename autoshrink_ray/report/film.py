@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from autoshrink_ray.analysis import RoundView
 from autoshrink_ray.drawing import cell_picture
-from autoshrink_ray.report.numbers import plural, points
+from autoshrink_ray.report.numbers import points
 from autoshrink_ray.results import SearchResult
 from autoshrink_ray.topology import Edge, Topology
-from autoshrink_ray.wording import edge
+from autoshrink_ray.wording import edge, plural
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from autoshrink_ray.analysis import EdgeImportance, RoundView, edge_importance
 from autoshrink_ray.report.markup import tag
-from autoshrink_ray.report.numbers import plural, points
+from autoshrink_ray.report.numbers import points
 from autoshrink_ray.results import SearchResult
 from autoshrink_ray.topology import Edge
-from autoshrink_ray.wording import edge
+from autoshrink_ray.wording import edge, plural
 
 STEPS = 4
 """Colours on each side of the median."""

@@ -70,9 +70,3 @@ def hours(value: float) -> str:
 def moment(time: float) -> str:
     """A Unix time, in UTC."""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 round`, `2 rounds`, `1,000 searches`."""
-    ending = "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
-    return f"{number:,} {noun}{'' if number == 1 else ending}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from autoshrink_ray import wording
 from autoshrink_ray.report import numbers
 
 
@@ -30,5 +31,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"plural": numbers.plural, "count": numbers.count}
+    environment.filters |= {"plural": wording.plural, "count": numbers.count}
     return environment

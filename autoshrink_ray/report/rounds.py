@@ -7,17 +7,9 @@ from dataclasses import dataclass
 
 from autoshrink_ray.analysis import CandidateLine, Noise, RoundView, why
 from autoshrink_ray.report.charts import strip
-from autoshrink_ray.report.numbers import (
-    NONE,
-    count,
-    duration,
-    metric,
-    plural,
-    points,
-    quality,
-)
+from autoshrink_ray.report.numbers import NONE, count, duration, metric, points, quality
 from autoshrink_ray.results import Run
-from autoshrink_ray.wording import edge
+from autoshrink_ray.wording import edge, plural
 
 MOST_LINES = 40
 """Candidates of a round that are listed; of a random search, too."""

@@ -56,7 +56,7 @@ def take(page: Page, name: str) -> None:
 
 
 def take_report(driver: WebDriver, run: Path, place: Path) -> None:
-    """Writes the picture of a report's beginning.
+    """Writes the picture of how a report shows the shrinking.
 
     Args:
         driver: The browser.
@@ -66,7 +66,7 @@ def take_report(driver: WebDriver, run: Path, place: Path) -> None:
     report = place / "report.html"
     command = [sys.executable, "-c", "from launch.cli import main; main()"]
     subprocess.run([*command, "report", str(run), "-o", str(report)], check=True)
-    driver.get(report.as_uri())
+    driver.get(f"{report.as_uri()}#shrinking")
     save(driver, "report")
 
 

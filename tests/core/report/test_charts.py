@@ -14,7 +14,8 @@ from autoshrink_ray.report.charts import Dot, Line, scatter, score_chart, strip
 from autoshrink_ray.report.curves import MOST_DOTS, thinned
 from autoshrink_ray.report.film import kept_cells
 from autoshrink_ray.report.frame import HEIGHT, WIDTH
-from autoshrink_ray.report.numbers import count, duration, hours, plural, points, quality
+from autoshrink_ray.report.numbers import count, duration, hours, points, quality
+from autoshrink_ray.wording import plural
 
 VALUES = st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=20)
 COUNTS = st.lists(st.integers(1, 10**15).map(float), min_size=1, max_size=20)
