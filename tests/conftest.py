@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A slow machine is no defect: no test asserts on time.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,16 +26,29 @@ TOKEN.write_text(secrets.token_hex(32))
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(TOKEN)}
 
 
+RAY = "tests/ray/"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(FOLDER.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes test, one takes all that starts Ray, since those share a cluster."""
-    for item in items:
-        group = "ray" if item.get_closest_marker("ray") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)  # the longest group first
+    """The longest group first, where several processes test."""
+    items.sort(key=lambda item: not item.nodeid.startswith(RAY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Hands tests out by files."""
+    return OneForRay(config, log)
+
+
+class OneForRay(LoadScopeScheduling):  # type: ignore[misc]
+    """One process takes all files of tests that share a Ray cluster; the others go file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return RAY if nodeid.startswith(RAY) else nodeid.partition("::")[0]
 
 
 @pytest.fixture
