@@ -126,8 +126,8 @@ def test_on_a_terminal_epochs_share_a_line(run: TrainingRun) -> None:
     assert output.getvalue().count("\n") < 8
 
 
-OPTIONS = "--data digits --recipe digits --epochs 25 --batch-size 20 --train-per-class 30"
-SETTINGS = {"epochs": 25, "batch_size": 20, "train_per_class": 30}
+OPTIONS = "--data digits --recipe digits --epochs 60 --batch-size 20 --train-per-class 30"
+SETTINGS = {"epochs": 60, "batch_size": 20, "train_per_class": 30}
 
 
 @contextmanager
@@ -179,12 +179,12 @@ def test_killed_three_times_it_ends_where_an_undisturbed_training_ends(place: Pa
     with started(place) as process:
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    went_on = re.search(r"going on after epoch (\d+) of 25", output)
+    went_on = re.search(r"going on after epoch (\d+) of 60", output)
     assert went_on is not None, output
     assert int(went_on[1]) >= after  # a worker outlives its driver by a few seconds
     run = TrainingRun("runs/cut")
     assert run.status == "finished"
-    assert [record["epoch"] for record in run.history] == list(range(1, 26))
+    assert [record["epoch"] for record in run.history] == list(range(1, 61))
     config = TrainConfig(data="digits", recipe="digits", settings=dict(SETTINGS))
     assert same(weights_of(run), without_ray(DIGITS, config, place / "reference"))
 
