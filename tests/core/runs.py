@@ -12,6 +12,15 @@ import pytest
 from autoshrink_ray import Decision, Evaluation, Run, RunObserver, SearchConfig, run_search
 from autoshrink_ray.errors import RunInterruptedError
 
+TABLE = {
+    "space": "table",
+    "plugins": ["tests.plugins.table"],
+    "nodes": 4,
+    "candidates": 3,
+    "executor": "in-process",
+}
+"""Settings of a small search without training."""
+
 
 def decisions(run: Run, search: int | None = None) -> list[Decision]:
     found = run.ledger.decisions.values()

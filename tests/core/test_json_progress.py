@@ -16,16 +16,9 @@ from autoshrink_ray import Run, SearchConfig, run_search
 from autoshrink_ray.json_progress import JsonProgress
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.work import Activity
-from tests.core.runs import interrupted, killed
+from tests.core.runs import TABLE, interrupted, killed
 from tests.plugins.table import Nothing
 
-TABLE = {
-    "space": "table",
-    "plugins": ["tests.plugins.table"],
-    "nodes": 4,
-    "candidates": 3,
-    "executor": "in-process",
-}
 NUMBERS = ("running", "queued", "busy", "at_once")
 
 

@@ -14,15 +14,8 @@ from autoshrink_ray import Run, SearchConfig, run_search
 from autoshrink_ray.files import evaluation_name
 from launch import cli
 from search_spaces.zoo import CELLS
-from tests.core.runs import Death, Notes, crash
+from tests.core.runs import TABLE, Death, Notes, crash
 
-TABLE = {
-    "space": "table",
-    "plugins": ["tests.plugins.table"],
-    "nodes": 4,
-    "candidates": 3,
-    "executor": "in-process",
-}
 RUNNER = CliRunner()
 
 

@@ -11,17 +11,11 @@ from autoshrink_ray import SearchConfig, run_search
 from autoshrink_ray.storage import Folder
 from launch import cli
 from tests.core.report.reading import Element, check_accessible, check_alone, read
+from tests.core.runs import TABLE
 from tests.core.test_outage import Line, line, uri
 
 __all__ = ["line"]
 
-TABLE = {
-    "space": "table",
-    "plugins": ["tests.plugins.table"],
-    "nodes": 4,
-    "candidates": 3,
-    "executor": "in-process",
-}
 RUNNER = CliRunner()
 
 
