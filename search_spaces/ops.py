@@ -113,9 +113,19 @@ class DepthwiseConv(Conv):
 
 
 class ProjectionConv(Conv):
-    """1x1 convolution of a shortcut."""
+    """1x1 convolution of a shortcut; with a stride it looks at every stride-th pixel.
+
+    The pixels are picked before the convolution, since oneDNN 3.12 (torch 2.14) writes beyond its
+    memory in the backward pass of a strided 1x1 convolution with fewer than eight input channels
+    on CPUs with AVX2 and no AVX-512.
+    """
 
     role = "projection"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        down, right = self.stride
+        return F.conv2d(x[:, :, ::down, ::right], self.weight)
 
 
 class Classifier(nn.Linear):

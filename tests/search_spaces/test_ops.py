@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from search_spaces.ops import (
     ConvNormAct,
     DepthwiseConv,
     Projection,
+    ProjectionConv,
     SeparableConv,
     max_pool_same,
     pad_same,
@@ -133,3 +136,37 @@ def test_projection_is_its_formula():
     op = Projection(4, 6, 2, NORM)
     x = torch.randn(2, 4, 5, 7)
     torch.testing.assert_close(op(x), normalised(F.conv2d(x[:, :, ::2, ::2], op.conv.weight)))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 7))
+@settings(max_examples=30)
+def test_a_projections_convolution_is_torchs_strided_one(channels, out_channels, stride, size):
+    op = ProjectionConv(channels, out_channels, 1, stride=stride).double()
+    x = torch.randn(2, channels, size, size + 1, dtype=torch.double, requires_grad=True)
+    found, expected = op(x), F.conv2d(x, op.weight, stride=stride)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn_like(expected)
+    for one, other in zip(
+        torch.autograd.grad(found, (x, op.weight), gradient),
+        torch.autograd.grad(expected, (x, op.weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+NARROW = """
+import torch
+from search_spaces.ops import ProjectionConv
+for _ in range(50):
+    op = ProjectionConv(4, 8, 1, stride=2).to(memory_format=torch.channels_last)
+    x = torch.randn(16, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    op(x).sum().backward()
+    [torch.empty(7 * size + 1) for size in range(50)]
+print("intact")
+"""
+
+
+def test_a_narrow_projection_leaves_memory_intact():
+    """In a process of its own, which torch's strided convolution ends on CPUs with AVX2 alone."""
+    done = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True)
+    assert done.stdout == "intact\n", done.stderr
