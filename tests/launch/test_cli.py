@@ -182,10 +182,8 @@ def test_a_name_in_use_with_another_configuration_is_refused(place: Path) -> Non
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_a_readable_run_that_goes_on(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+def test_a_signal_leaves_a_readable_run_that_goes_on(tmp_path: Path) -> None:
+    """SIGTERM: test_survival_cli."""
     options = "--nodes 5 --candidates 3 --name cut slow.yaml --plugin tests.plugins.table"
     arguments = ["search", "--space", "table", *options.split()]
     (tmp_path / "slow.yaml").write_text("proxy: {seconds: 0.4}\n")
@@ -195,8 +193,8 @@ def test_a_signal_leaves_a_readable_run_that_goes_on(
         deadline = time.monotonic() + 90
         while not list(ledger.rglob("*candidate*.json")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        process.send_signal(number)
-        assert process.wait(timeout=60) == code
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
     run = Run(str(tmp_path / "runs" / "cut"))
     assert run.status == "interrupted"
     kept = dict(run.ledger.evaluations)

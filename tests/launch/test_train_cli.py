@@ -165,16 +165,15 @@ def wait_for_epoch(place: Path, process: subprocess.Popen[str], epoch: int) -> N
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_killed_three_times_it_ends_where_an_undisturbed_training_ends(place: Path) -> None:
-    for _ in range(3):
+def test_killed_and_stopped_it_ends_where_an_undisturbed_training_ends(place: Path) -> None:
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         before = newest(place)
         with started(place) as process:
             wait_for_epoch(place, process, before + 1)
             time.sleep(random.uniform(0, 0.7))
-            os.killpg(process.pid, signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
+            end(process, number)
         assert before < newest(place) < SETTINGS["epochs"]
-        assert TrainingRun("runs/cut").status == "open"
+        check_state(TrainingRun("runs/cut"), number)
     after = newest(place)
     with started(place) as process:
         output, _ = process.communicate(timeout=120)
@@ -189,15 +188,20 @@ def test_killed_three_times_it_ends_where_an_undisturbed_training_ends(place: Pa
     assert same(weights_of(run), without_ray(DIGITS, config, place / "reference"))
 
 
-@pytest.mark.ray
-def test_a_signal_leaves_a_readable_training(place: Path) -> None:
-    with started(place) as process:
-        wait_for_epoch(place, process, 2)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 143
-    run = TrainingRun("runs/cut")
-    assert (run.status, run.message) == (
-        "interrupted",
-        "stopped by SIGTERM; the run can be resumed",
-    )
-    assert len(run.history) >= 2
+def end(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Kills everything of the command at once, or asks its driver to stop."""
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+        assert process.wait() == -number
+    else:
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 128 + number
+
+
+def check_state(run: TrainingRun, number: signal.Signals) -> None:
+    if number == signal.SIGKILL:
+        assert run.status == "open"
+        return
+    message = "stopped by SIGTERM; the run can be resumed"
+    assert (run.status, run.message) == ("interrupted", message)
+    assert run.history
