@@ -101,7 +101,7 @@ def _configuration(address: str, resources: dict[str, float], most: int) -> dict
         "rsync_exclude": [],
         "rsync_filter": [],
         **{f"{name}_commands": [] for name in commands},
-        **dict.fromkeys(starts, []),
+        **{key: [] for key in starts},
     }
 
 
