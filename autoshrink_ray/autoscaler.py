@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import ray
@@ -51,34 +51,42 @@ def could_start(bundle: Mapping[str, float], patience: float = PATIENCE) -> Answ
         bundle: Resources by Ray's names.
         patience: Seconds to wait for an answer.
     """
-    version = _version()
-    if version is None:
-        return "no autoscaler"
-    if version == "v1":
-        return "cannot be asked"
+    try:
+        version = _version()
+        if version == "v2":
+            return _asked(bundle, time.monotonic() + patience)
+    except (ray.exceptions.RayError, RuntimeError, OSError):
+        return "no answer"
+    return "no autoscaler" if version is None else "cannot be asked"
+
+
+def _asked(bundle: Mapping[str, float], deadline: float) -> Answer:
     group = ray.util.placement_group([dict(bundle)])
     try:
-        return _judged(group.id.hex(), time.monotonic() + patience)
+        return _judged(group, deadline)
     finally:
         ray.util.remove_placement_group(group)
 
 
-def _judged(group: str, deadline: float, read: Callable[[], Any] | None = None) -> Answer:
-    """Waits for an autoscaler's state that is younger than the demand."""
-    read = read or _status
-    seen: int | None = None
+def _judged(group: Any, deadline: float) -> Answer:
+    """Waits for a state of the autoscaler that is younger than the demand."""
+    demand, seen = group.id.hex(), None
     while time.monotonic() < deadline:
-        status = read()
+        if group.wait(_PAUSE):
+            return "could start"
+        status = _status()
         cluster, judged = status.cluster_resource_state, status.autoscaling_state
-        pending = [g for g in cluster.pending_gang_resource_requests if group in g.details]
-        if seen is None and pending:
-            seen = cluster.cluster_resource_state_version
-        if any(group in g.details for g in judged.infeasible_gang_resource_requests):
+        if _names(judged.infeasible_gang_resource_requests, demand):
             return "could not"
+        if seen is None and _names(cluster.pending_gang_resource_requests, demand):
+            seen = cluster.cluster_resource_state_version
         if seen is not None and judged.last_seen_cluster_resource_state_version > seen:
             return "could start"
-        time.sleep(_PAUSE)
     return "no answer"
+
+
+def _names(requests: Iterable[Any], demand: str) -> bool:
+    return any(demand in request.details for request in requests)
 
 
 def _version() -> Literal["v1", "v2"] | None:

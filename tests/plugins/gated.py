@@ -14,8 +14,8 @@ from typing import Any
 
 import ray
 
-from autoshrink_ray import Measurement, Topology, register_space
-from tests.plugins.table import Proxy, TableEvaluator, TableSpace, TableTask
+from autoshrink_ray import DataRequest, Measurement, Topology, register_space
+from tests.plugins.table import Nothing, Proxy, TableEvaluator, TableSpace, TableTask
 
 
 class GatedEvaluator:
@@ -35,7 +35,17 @@ class GatedEvaluator:
         return self._evaluator.evaluate(topology, seed)
 
 
+class Bulky(Nothing):
+    """Data that are too large to travel with a call: a worker's node gets a copy of them."""
+
+    def __init__(self) -> None:
+        self.payload = bytes(2**20)
+
+
 class GatedTask(TableTask):
+    def load(self, request: DataRequest, space: Any, macro: Any, proxy: Proxy) -> Bulky:
+        return Bulky()
+
     def evaluator(
         self, space: Any, macro: Any, proxy: Proxy, data: Any, *, threads: int, gpu: bool
     ) -> Any:
