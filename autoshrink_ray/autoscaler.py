@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import ray
@@ -40,28 +40,30 @@ def may_grow() -> bool:
     return _version() is not None
 
 
-def could_start(bundle: Mapping[str, float], patience: float = PATIENCE) -> Answer:
-    """Whether the autoscaler could start a node for a demand that no present node fits.
+def could_start(bundle: Mapping[str, float], count: int = 1, patience: float = PATIENCE) -> Answer:
+    """Whether the autoscaler could start nodes for a demand that the present ones have no room for.
 
     A node that is started for it is used by the trials that follow, or goes when it was idle for
     as long as the cluster is told to wait. Where all nodes that the cluster may have exist already,
     nothing more can be started.
 
     Args:
-        bundle: Resources by Ray's names.
+        bundle: Resources by Ray's names, all on one node.
+        count: How many such bundles there have to be at once.
         patience: Seconds to wait for an answer.
     """
     try:
         version = _version()
         if version == "v2":
-            return _asked(bundle, time.monotonic() + patience)
+            return asked([bundle] * count, time.monotonic() + patience)
     except (ray.exceptions.RayError, RuntimeError, OSError):
         return "no answer"
     return "no autoscaler" if version is None else "cannot be asked"
 
 
-def _asked(bundle: Mapping[str, float], deadline: float) -> Answer:
-    group = ray.util.placement_group([dict(bundle)])
+def asked(bundles: Sequence[Mapping[str, float]], deadline: float) -> Answer:
+    """The judgement of autoscaler v2; `no answer` from `deadline` on, on the monotonic clock."""
+    group = ray.util.placement_group([dict(bundle) for bundle in bundles])
     try:
         return _judged(group, deadline)
     finally:
@@ -99,10 +101,11 @@ def _version() -> Literal["v1", "v2"] | None:
     )
     if enabled == b"1":
         return "v2"
-    return "v1" if _has_types(client.internal_kv_get(_V1_STATUS, None, timeout=_TIMEOUT)) else None
+    status = client.internal_kv_get(_V1_STATUS, None, timeout=_TIMEOUT)
+    return "v1" if has_node_types(status) else None
 
 
-def _has_types(status: bytes | None) -> bool:
+def has_node_types(status: bytes | None) -> bool:
     """Whether a status of autoscaler v1 speaks of node types, of which it could start more.
 
     Each cluster has such an autoscaler. Where it was given nothing to start, it calls every node a

@@ -196,10 +196,10 @@ def require_fitting_node(
 
 
 _UNSURE: Mapping[Answer, str] = {
-    "cannot be asked": "its autoscaler is of version 1, which cannot be asked whether it could "
-    "start one: the run waits for it",
-    "no answer": "its autoscaler did not say in time whether it could start one: the run waits "
-    "for it",
+    "cannot be asked": "its autoscaler, of version 1, cannot be asked whether it could start one "
+    "that can: the run waits for it",
+    "no answer": "its autoscaler did not say in time whether it could start one that can: the run "
+    "waits for it",
 }
 
 
