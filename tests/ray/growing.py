@@ -1,4 +1,4 @@
-"""A cluster on one machine whose autoscaler (v2) starts and ends nodes that have fake GPUs."""
+"""Clusters of several nodes on one machine, with fake GPUs, and with an autoscaler (v2) or not."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from ray.cluster_utils import Cluster
 _STORE = 78_643_200
 """Bytes of an object store, the least that Ray takes."""
 
+LIGHT: dict[str, Any] = {"object_store_memory": _STORE, "include_log_monitor": False}
+"""What a node can do without."""
+
 _HEAD = "ray.head.default"
 
 _ENVIRONMENT = {
@@ -32,6 +35,22 @@ _ENVIRONMENT = {
     "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
     "RAY_NODE_TYPE_NAME": _HEAD,
 }
+
+
+@contextmanager
+def fixed_cluster(nodes: int, **resources: int) -> Iterator[Cluster]:
+    """A head that runs no trials, and so many nodes with `num_cpus` and `num_gpus`."""
+    head = {"num_cpus": 0, "include_dashboard": False, **LIGHT}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the fake GPUs
+            for _ in range(nodes):
+                cluster.add_node(wait=False, **resources, **LIGHT)
+        cluster.wait_for_nodes(timeout=120)
+        yield cluster
+    finally:
+        cluster.shutdown()
 
 
 @contextmanager

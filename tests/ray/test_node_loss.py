@@ -15,6 +15,7 @@ from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from autoshrink_ray import Decision, Run, SearchConfig, run_search
 from tests.plugins.gated import Gate
 from tests.ray.driver import alive, finished, searching
+from tests.ray.growing import LIGHT, fixed_cluster
 
 pytestmark = pytest.mark.ray
 
@@ -23,19 +24,12 @@ DEADLINE = 2.0
 
 WORKERS = 3
 
-LIGHT = {"object_store_memory": 78_643_200, "include_log_monitor": False}
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that runs no trials and two workers, apart from the cluster of the other tests."""
-    head = {"num_cpus": 0, "include_dashboard": False, **LIGHT}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(WORKERS - 1):
-        cluster.add_node(wait=False, num_cpus=1, **LIGHT)
-    cluster.wait_for_nodes(timeout=120)
-    yield cluster
-    cluster.shutdown()
+    with fixed_cluster(WORKERS - 1, num_cpus=1) as started:
+        yield started
 
 
 @pytest.fixture

@@ -12,25 +12,18 @@ from ray.cluster_utils import Cluster
 from autoshrink_ray.packing import Shape, capacity, per_gpu
 from tests.plugins.gated import Gate
 from tests.ray.driver import alive, finished, searching
+from tests.ray.growing import fixed_cluster
 
 pytestmark = pytest.mark.ray
 
 NODE = Shape(cpus=4, gpus=2)
 
-LIGHT = {"object_store_memory": 78_643_200, "include_log_monitor": False}
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that runs no trials and one node with four CPUs and two fake GPUs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the fake GPUs
-        head = {"num_cpus": 0, "include_dashboard": False, **LIGHT}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        cluster.add_node(wait=False, num_cpus=int(NODE.cpus), num_gpus=int(NODE.gpus), **LIGHT)
-        cluster.wait_for_nodes(timeout=120)
-    yield cluster
-    cluster.shutdown()
+    with fixed_cluster(1, num_cpus=int(NODE.cpus), num_gpus=int(NODE.gpus)) as started:
+        yield started
 
 
 @pytest.mark.parametrize(
