@@ -1,12 +1,13 @@
 """The table space with trainings that say where they run and wait until they are let go.
 
-In `folder` each training leaves a file `begun-...` with its node and its GPUs, and waits for a file
+In `folder` each training leaves a file `begun-...` with its node, GPUs and process, and waits for a file
 `go-...` of the same name, or for `open`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from pathlib import Path
@@ -26,7 +27,11 @@ class GatedEvaluator:
     def evaluate(self, topology: Topology, seed: int) -> Measurement:
         name = secrets.token_hex(6)
         context = ray.get_runtime_context()
-        place = {"node": context.get_node_id(), "gpus": ray.get_gpu_ids(), "name": name}
+        place = {
+            "node": context.get_node_id(),
+            "gpus": ray.get_gpu_ids(),
+            "pid": os.getpid(),
+        }
         draft = self._folder / f"draft-{name}"
         draft.write_text(json.dumps(place))
         draft.rename(self._folder / f"begun-{name}")

@@ -61,4 +61,4 @@ def test_a_node_holds_what_was_counted_and_its_gpus_are_shared(
         gate.open()
         told = finished(process)
     assert notice in " ".join(told.split())
-    assert ("leaves" in told or "left" in told) == bool(notice)
+    assert ("-per-trial" in told) == bool(notice)
