@@ -1,7 +1,7 @@
 """The table space with trainings that say where they run and wait until they are let go.
 
-In `folder` each training leaves a file `begun-...` with its node, GPUs and process, and waits for a file
-`go-...` of the same name, or for `open`.
+In `folder` each training leaves a file `begun-...` with its node, GPUs and process, and waits for a
+file `go-...` of the same name, or for `open`.
 """
 
 from __future__ import annotations

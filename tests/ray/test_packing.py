@@ -31,7 +31,6 @@ def cluster() -> Iterator[Cluster]:
     [
         (1, 0.5, ""),
         (0.5, 0.4, "--gpus-per-trial 0.5"),  # two to a GPU, though 2 / 0.4 is five
-        (2, 0.5, "--cpus-per-trial 1 "),
     ],
 )
 def test_a_node_holds_what_was_counted_and_its_gpus_are_shared(
