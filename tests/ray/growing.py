@@ -27,7 +27,7 @@ LIGHT: dict[str, Any] = {"object_store_memory": _STORE, "include_log_monitor": F
 
 _HEAD = "ray.head.default"
 
-_ENVIRONMENT = {
+_AUTOSCALER = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "RAY_FAKE_CLUSTER": "1",
     "RAY_enable_autoscaler_v2": "1",
@@ -37,20 +37,38 @@ _ENVIRONMENT = {
 }
 
 
+_NO_SPARE_WORKERS = {
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+}
+"""Nodes would start a process for each CPU in advance; trials have variables of their own and never
+use them."""
+
+
 @contextmanager
 def fixed_cluster(nodes: int, **resources: int) -> Iterator[Cluster]:
     """A head that runs no trials, and so many nodes with `num_cpus` and `num_gpus`."""
     head = {"num_cpus": 0, "include_dashboard": False, **LIGHT}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    with _environment(_NO_SPARE_WORKERS):
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the fake GPUs
+        with _environment(_NO_SPARE_WORKERS):
             for _ in range(nodes):
                 cluster.add_node(wait=False, **resources, **LIGHT)
         cluster.wait_for_nodes(timeout=120)
         yield cluster
     finally:
         cluster.shutdown()
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Variables for the processes of a node; an empty list of GPUs would hide the fake ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
 
 
 @contextmanager
@@ -62,10 +80,7 @@ def growing_cluster(folder: Path, resources: dict[str, float], most: int) -> Ite
     address = f"{ray.util.get_node_ip_address()}:{port}"
     path = folder / "autoscaling.yaml"
     path.write_text(yaml.safe_dump(_configuration(address, resources, most)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # would hide the fake GPUs
-        for name, value in _ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with _environment(_NO_SPARE_WORKERS | _AUTOSCALER):
         cluster = Cluster(
             initialize_head=True,
             head_node_args={
