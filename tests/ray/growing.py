@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import ray
 import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.cluster_utils import Cluster
+
+from tests.ray.processes import descendants, end, require_gone
 
 _STORE = 78_643_200
 """Bytes of an object store, the least that Ray takes."""
@@ -142,14 +143,10 @@ def _configuration(address: str, resources: dict[str, float], most: int) -> dict
 def _end(cluster: Cluster) -> None:
     """Ends the cluster; nodes that its autoscaler started are no children of ours."""
     (monitor,) = cluster.head_node.all_processes["monitor"]
-    nodes = psutil.Process(monitor.process.pid).children(recursive=True)
+    nodes = descendants(monitor.process.pid)
     cluster.shutdown()
-    for process in nodes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(nodes, timeout=10)
+    end(nodes)
+    require_gone(nodes)
 
 
 def node_count(address: str) -> int:

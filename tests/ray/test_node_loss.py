@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
@@ -17,6 +16,7 @@ from autoshrink_ray import Decision, Run, SearchConfig, run_search
 from tests.plugins.gated import Gate
 from tests.ray.driver import alive, finished, searching
 from tests.ray.growing import LIGHT, fixed_cluster
+from tests.ray.processes import require_gone
 
 pytestmark = pytest.mark.ray
 
@@ -100,11 +100,10 @@ def test_a_node_that_vanishes_in_the_middle_of_a_round_changes_no_decision(
         held = gate.wait_for(WORKERS, alive(process))
         lost = [name for name, place in held.items() if place["node"] == victim.node_id]
         assert len(lost) == 1
-        workers = [psutil.Process(held[name]["pid"]) for name in lost]
+        workers = [held[name]["pid"] for name in lost]
         gate.let_go(set(held) - set(lost))
         cluster.remove_node(victim, allow_graceful=False)
-        psutil.wait_procs(workers, timeout=60)  # they outlive their node for a moment
-        assert not any(worker.is_running() for worker in workers)
+        require_gone(workers)  # they outlive their node for a moment
         gate.open()
         finished(process)
     require_one_loss(settings)
@@ -123,9 +122,8 @@ def test_a_preemption_that_was_announced_is_free(
     settings |= granularity | {"max_node_losses": 0}
     with searching(cluster.address, tmp_path, settings) as process:
         held = gate.wait_for(WORKERS, alive(process))
-        pids = [place["pid"] for place in held.values() if place["node"] == victim.node_id]
-        assert len(pids) == 1
-        workers = [psutil.Process(pid) for pid in pids]
+        workers = [place["pid"] for place in held.values() if place["node"] == victim.node_id]
+        assert len(workers) == 1
         end = time.time() + DEADLINE
         client = GcsClient(address=cluster.address)
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
@@ -133,8 +131,7 @@ def test_a_preemption_that_was_announced_is_free(
         assert accepted, message
         time.sleep(max(0.0, end - time.time()) + 0.5)
         cluster.remove_node(victim, allow_graceful=False)
-        psutil.wait_procs(workers, timeout=60)  # they outlive their node for a moment
-        assert not any(worker.is_running() for worker in workers)
+        require_gone(workers)  # they outlive their node for a moment
         gate.open()
         finished(process)
     require_one_loss(settings)
