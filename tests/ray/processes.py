@@ -38,7 +38,7 @@ def end(numbers: Iterable[int]) -> None:
 
 
 def _stat(number: int) -> tuple[str, int]:
-    """State and parent; one that has ended, and perhaps waits for its parent, is in state Z or X."""
+    """State and parent; one that has ended is in state Z, or X."""
     try:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
