@@ -52,6 +52,14 @@ def test_all_candidates_of_a_round_run_at_once_and_fill_every_gpu(
     run = Run("spot", settings["storage"])
     assert len(run.ledger.evaluations) == NODES * EACH
     cost = cost_account(run)
-    busy = sum(e.ended - e.started for e in run.ledger.evaluations.values())
+    trained = run.ledger.evaluations.values()
+    busy = sum(e.ended - e.started for e in trained)
+    window = max(e.ended for e in trained) - min(e.started for e in trained)
     record_property("seconds from the first hand-out to the last end", round(cost.wall_seconds, 1))
-    record_property("utilisation", round(busy / (NODES * EACH * cost.wall_seconds), 3))
+    record_property("utilisation with the start of processes", _share(busy, cost.wall_seconds))
+    record_property("utilisation from the first training on", _share(busy, window))
+
+
+def _share(busy: float, seconds: float) -> float:
+    """Part of all workers' time in which they train."""
+    return round(busy / (NODES * EACH * seconds), 3)
