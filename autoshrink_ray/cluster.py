@@ -8,14 +8,16 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
 from ray.tune import PlacementGroupFactory
 
+from autoshrink_ray.autoscaler import Answer, could_start
 from autoshrink_ray.errors import ConfigError, RunInterruptedError
+from autoshrink_ray.packing import Shape, advice, capacity
 
 _PATIENCE = 10.0
 """Seconds in which a head node has to accept a connection."""
@@ -35,8 +37,15 @@ class Resources:
 
     def placement_group_factory(self) -> PlacementGroupFactory:
         """As Tune wants it."""
-        bundle = {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
-        return PlacementGroupFactory([bundle])
+        return PlacementGroupFactory([self.bundle()])
+
+    def bundle(self) -> dict[str, float]:
+        """By Ray's names."""
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+
+    def shape(self) -> Shape:
+        """For counting what a node holds."""
+        return Shape(self.cpus, self.gpus)
 
     def whole_device(self) -> PlacementGroupFactory:
         """Without neighbours: whole GPUs, or all CPUs of the smallest node that fits."""
@@ -134,7 +143,10 @@ def node_resources() -> list[dict[str, float]]:
 
 
 def autoscalable_resources() -> list[dict[str, float]]:
-    """Resources of each node type that the cluster's autoscaler may start."""
+    """Resources of each node type that the autoscaler may start, as far as it says so itself.
+
+    Ray's autoscaler v2 does not: see `autoshrink_ray.autoscaler`.
+    """
     return [resources for resources, _ in _node_types()]
 
 
@@ -152,14 +164,28 @@ def _node_types() -> list[tuple[dict[str, float], float]]:
     ]
 
 
-def require_fitting_node(trial: Resources) -> None:
+def require_fitting_node(
+    trial: Resources, notify: Callable[[str], None] = lambda text: None
+) -> None:
     """Checks that some node can hold a trial, or could if the autoscaler started it.
+
+    Args:
+        trial: What a trial takes.
+        notify: Told of what nobody could say for sure.
 
     Raises:
         ConfigError: If none can: the trial would wait for ever.
     """
     nodes = node_resources() + autoscalable_resources()
-    if any(_fits(trial, node) for node in nodes):
+    if any(_capacity(trial, node) for node in nodes):
+        return
+    answer = could_start(trial.bundle())
+    if answer == "could start":
+        return
+    if answer in _UNSURE:
+        notify(
+            f"no node of the cluster can hold a trial, which asks for {trial}; {_UNSURE[answer]}"
+        )
         return
     largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
     found = Resources(largest.get("CPU", 0), largest.get("GPU", 0))
@@ -169,6 +195,21 @@ def require_fitting_node(trial: Resources) -> None:
     )
 
 
+_UNSURE: Mapping[Answer, str] = {
+    "cannot be asked": "its autoscaler, of version 1, cannot be asked whether it could start one "
+    "that can: the run waits for it",
+    "no answer": "its autoscaler did not say in time whether it could start one that can: the run "
+    "waits for it",
+}
+
+
+def notices(trial: Resources) -> list[str]:
+    """What would let more of the cluster's GPUs work, of the kinds of nodes that are known."""
+    nodes = node_resources() + autoscalable_resources()
+    found = [text for node in nodes for text in advice(trial.shape(), _shape(node))]
+    return list(dict.fromkeys(found))
+
+
 def slots(trial: Resources) -> int:
     """Trials that the nodes can hold at once."""
     return sum(_capacity(trial, node) for node in node_resources())
@@ -176,15 +217,13 @@ def slots(trial: Resources) -> int:
 
 def startable_slots(trial: Resources) -> float:
     """Trials that the nodes that an autoscaler may start can hold at once; may be infinite."""
-    return sum(
-        count * _capacity(trial, node) for node, count in _node_types() if _fits(trial, node)
-    )
-
-
-def _fits(trial: Resources, node: dict[str, float]) -> bool:
-    return node.get("CPU", 0) >= trial.cpus and node.get("GPU", 0) >= trial.gpus
+    held = ((count, _capacity(trial, node)) for node, count in _node_types())
+    return sum(count * fitting for count, fitting in held if fitting)
 
 
 def _capacity(trial: Resources, node: dict[str, float]) -> int:
-    by_cpu = int(node.get("CPU", 0) / trial.cpus)
-    return min(by_cpu, int(node.get("GPU", 0) / trial.gpus)) if trial.gpus else by_cpu
+    return capacity(trial.shape(), _shape(node))
+
+
+def _shape(node: dict[str, float]) -> Shape:
+    return Shape(node.get("CPU", 0), node.get("GPU", 0))

@@ -15,6 +15,7 @@ from autoshrink_ray.cache import EvaluationCache
 from autoshrink_ray.conductor import Conductor, Trip
 from autoshrink_ray.outbox import Outbox
 from autoshrink_ray.records import Candidate, Evaluation, Measurement
+from autoshrink_ray.warm import idle_wanted
 from autoshrink_ray.work import Assignment, Loss, Outcome, Retries, Task, Work
 
 
@@ -45,6 +46,14 @@ class Dispatcher(Protocol):
 
         Raises:
             RetriesExhaustedError: If it was handed out too often already.
+        """
+        ...
+
+    def idle_wanted(self, at_once: int) -> int:
+        """Workers without work for which there may still be some, now or in a later round.
+
+        Args:
+            at_once: How many trainings may run at a time.
         """
         ...
 
@@ -93,6 +102,13 @@ class CandidateDispatcher:
 
     def started(self, number: int) -> None:
         self._outbox.started(number)
+
+    def idle_wanted(self, at_once: int) -> int:
+        most = sum(
+            max(len(self._conductor.missing(number)), search.policy.most_later)
+            for number, search in self._conductor.searches.items()
+        )
+        return idle_wanted(most, at_once, len(self._outbox.out))
 
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():
@@ -195,6 +211,11 @@ class SearchDispatcher:
 
     def started(self, number: int) -> None:
         self._outbox.started(number)
+
+    def idle_wanted(self, at_once: int) -> int:
+        searches = self._conductor.searches.values()
+        most = sum(not search.policy.finished for search in searches)
+        return idle_wanted(most, at_once, len(self._outbox.out))
 
     def next(self) -> Assignment | None:
         if again := self._outbox.next_again():

@@ -1,7 +1,6 @@
 """The policies inside Ray Tune: a scheduler that feeds them and a searcher that asks them.
 
-Written against Ray 2.60 and pinned to it: keeping worker processes warm across rounds needs a
-private part of Tune's controller.
+Written against Ray 2.60 and pinned to it, as `autoshrink_ray.warm` is.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from ray.tune.search import Searcher
 
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.errors import RunError
+from autoshrink_ray.warm import WarmWorkers
 from autoshrink_ray.work import Assignment, Loss, Outcome
 
 _NODE_LOST = ("its node has died", "is temporarily unavailable")
@@ -35,19 +35,20 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
 
     Args:
         dispatcher: The run's work.
-        workers: Worker processes to keep warm between rounds.
+        at_once: Trials at once. Of the workers that have nothing to do, those stay warm for which
+            there may be work again.
         exclusive: Resources of a trial that has its device for itself.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, workers: int, exclusive: PlacementGroupFactory
+        self, dispatcher: Dispatcher, at_once: int, exclusive: PlacementGroupFactory
     ) -> None:
         super().__init__()
         self._dispatcher = dispatcher
-        self._workers = workers
+        self._at_once = at_once
         self._exclusive = exclusive
         self._assignments: dict[str, Assignment] = {}
-        self._warm: PlacementGroupFactory | None = None
+        self._warm = WarmWorkers()
         self._alone: set[str] = set()
         self.failure: Exception | None = None
 
@@ -87,22 +88,25 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
             tune_controller.stop_trial(trial)
         elif assignment.work.exclusive:
             self._give_own_device(tune_controller, trial)
-        elif self._warm is None:
-            self._warm = trial.placement_group_factory
-            _actor_cache(tune_controller).increase_max(self._warm, by=self._workers)
+        else:
+            self._warm.serve(tune_controller, trial.placement_group_factory)
+            self._keep_warm(tune_controller)
+
+    def _keep_warm(self, tune_controller: Any) -> None:
+        """No worker is idle for nothing; none at all while a trial needs a whole device."""
+        none = self._alone or self.over
+        wanted = 0 if none else self._dispatcher.idle_wanted(self._at_once)
+        self._warm.keep(tune_controller, wanted)
 
     def _give_own_device(self, tune_controller: Any, trial: Trial) -> None:
         """Warm workers hold memory and resources: they go while a trial needs a whole device."""
         trial.update_resources(self._exclusive)
-        if not self._alone and self._warm is not None:
-            _actor_cache(tune_controller).decrease_max(self._warm, by=self._workers)
         self._alone.add(trial.trial_id)
+        self._keep_warm(tune_controller)
 
     def _leave_own_device(self, tune_controller: Any, trial: Trial) -> None:
-        if trial.trial_id in self._alone:
-            self._alone.remove(trial.trial_id)
-            if not self._alone and self._warm is not None:
-                _actor_cache(tune_controller).increase_max(self._warm, by=self._workers)
+        self._alone.discard(trial.trial_id)
+        self._keep_warm(tune_controller)
 
     def on_trial_start(self, trial_id: str) -> None:
         """Hears from `StartNotes` that a trial has its place on a worker."""
@@ -122,6 +126,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - Tune would take it for the trial's fault
             self.failure = error
             done = True
+        self._keep_warm(tune_controller)
         return str(TrialScheduler.STOP if done else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
@@ -139,6 +144,7 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
             self._dispatcher.lost(assignment.number, reason, loss)
         except Exception as error:  # noqa: BLE001 - ours, or an observer's
             self.failure = error
+        self._keep_warm(tune_controller)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         self._leave_own_device(tune_controller, trial)
@@ -233,11 +239,6 @@ class RunStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         return self._fallible.failure is not None or bool(self._stop_requested())
-
-
-def _actor_cache(tune_controller: Any) -> Any:
-    """Tune's cache of idle actors; it keeps a single one unless told to expect more."""
-    return getattr(tune_controller, "_tune_controller", tune_controller)._actor_cache
 
 
 def error_text(error_file: str | None) -> str:

@@ -17,8 +17,15 @@ says to stop. Raises RunError if the run cannot go on."""
 class Executor(Protocol):
     """Where trials run."""
 
-    def ready(self, plan: Plan, data: Any) -> AbstractContextManager[WorkOff]:
+    def ready(
+        self, plan: Plan, data: Any, notify: Callable[[str], None]
+    ) -> AbstractContextManager[WorkOff]:
         """Holds whatever the trials need, and gives the function that starts them.
+
+        Args:
+            plan: What the run does.
+            data: The proxy data.
+            notify: Told what a user should know of the place where trials run.
 
         Raises:
             ConfigError: If the trials could never run.

@@ -18,7 +18,7 @@ class InProcessExecutor:
     """Runs without Ray. An exception of a candidate's code goes through to the caller."""
 
     @contextmanager
-    def ready(self, plan: Plan, data: Any) -> Iterator[WorkOff]:
+    def ready(self, plan: Plan, data: Any, notify: Callable[[str], None]) -> Iterator[WorkOff]:
         worker = Worker(plan.config.model_dump(mode="json"), data)
         yield partial(_run, worker)
 

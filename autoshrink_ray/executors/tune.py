@@ -13,7 +13,14 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from autoshrink_ray import plugins
-from autoshrink_ray.cluster import Resources, connection, quiet, require_fitting_node, slots
+from autoshrink_ray.cluster import (
+    Resources,
+    connection,
+    notices,
+    quiet,
+    require_fitting_node,
+    slots,
+)
 from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
@@ -44,10 +51,12 @@ class TuneExecutor:
     """Places trials on a Ray cluster."""
 
     @contextmanager
-    def ready(self, plan: Plan, data: Any) -> Iterator[WorkOff]:
+    def ready(self, plan: Plan, data: Any, notify: Callable[[str], None]) -> Iterator[WorkOff]:
         with connection(plan.config.address) as own:
             resources = Resources(plan.config.cpus_per_trial, plan.config.gpus_per_trial)
-            require_fitting_node(resources)
+            require_fitting_node(resources, notify)
+            for text in notices(resources):
+                notify(text)
             at_once = concurrency(plan.config, resources if own else None)
             trainable = tune.with_resources(
                 _trainable(plan.config, data), resources.placement_group_factory()

@@ -31,6 +31,11 @@ class Policy(Protocol):
         """The round whose winner is the best cell so far; None before the first decision."""
         ...
 
+    @property
+    def most_later(self) -> int:
+        """Most candidates that any single round after the open one can have."""
+        ...
+
     def propose(self) -> tuple[Candidate, ...]:
         """The open round's candidates; empty once the search is finished. Changes nothing."""
         ...
@@ -76,6 +81,11 @@ class RoundPolicy(ABC):
     @abstractmethod
     def _is_final(self, round_number: int, winner: Topology) -> bool:
         """Whether the search ends with this round."""
+
+    @property
+    @abstractmethod
+    def most_later(self) -> int:
+        """Most candidates that any single round after the open one can have."""
 
     @property
     def _parent(self) -> Topology | None:

@@ -34,6 +34,10 @@ class RandomPolicy(RoundPolicy):
         self._budget = budget
         self._seed = seed
 
+    @property
+    def most_later(self) -> int:
+        return 0
+
     def _draw(self, round_number: int) -> tuple[tuple[Topology, Edge | None], ...]:
         keys: set[str] = set()
         drawn: list[tuple[Topology, Edge | None]] = []

@@ -46,6 +46,12 @@ class ShrinkPolicy(RoundPolicy):
         self._seed = seed
 
     @property
+    def most_later(self) -> int:
+        if self.finished:
+            return 0
+        return most_drawn_at_once_later(self._parent, self._candidates, self._last_size)
+
+    @property
     def _parent(self) -> Topology:
         return self._decisions[-1].topology if self._decisions else self._initial
 
@@ -108,6 +114,12 @@ def most_drawn_later(parent: Topology, candidates: int, size: int) -> int:
     becomes less where pruning takes more edges along.
     """
     return sum(min(candidates, edges) for edges in range(size + 1, len(parent.edges)))
+
+
+def most_drawn_at_once_later(parent: Topology, candidates: int, size: int) -> int:
+    """Most candidates of any one round after the one that goes on from `parent`."""
+    edges = len(parent.edges) - 1
+    return min(candidates, edges) if edges > size else 0
 
 
 def ends_with(winner: Topology, size: int) -> bool:

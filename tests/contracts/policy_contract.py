@@ -73,6 +73,21 @@ class PolicyContract:
             asked.propose()
         assert asked.decisions == plain.decisions
 
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_no_later_round_has_more_candidates_than_was_said_before(
+        self, make: MakePolicy, seed: int
+    ) -> None:
+        policy, sizes, said = make(seed), [], []
+        while not policy.finished:
+            said.append(policy.most_later)
+            sizes.append(len(policy.propose()))
+            for candidate in policy.propose():
+                policy.record(evaluation(candidate, measure_all(candidate.topology, seed)))
+            policy.decide()
+        assert policy.most_later == 0
+        for number, most in enumerate(said):
+            assert most >= max(sizes[number + 1 :], default=0)
+
     def test_a_round_stays_open_until_the_last_result(self, make: MakePolicy) -> None:
         policy = make(1)
         *first, last = policy.propose()

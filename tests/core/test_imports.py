@@ -9,6 +9,7 @@ import sys
 import autoshrink_ray
 
 NEEDS_RAY = {
+    "autoshrink_ray.autoscaler",
     "autoshrink_ray.cluster",
     "autoshrink_ray.executors.tune",
     "autoshrink_ray.scheduler",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,9 @@ import ray
 from ray.core.generated.autoscaler_pb2 import ClusterConfig
 
 from autoshrink_ray import SearchConfig
-from autoshrink_ray.cluster import Resources, connection, require_fitting_node, slots
+from autoshrink_ray import autoscaler as autoscaler_module
+from autoshrink_ray import cluster as cluster_module
+from autoshrink_ray.cluster import Resources, connection, notices, require_fitting_node, slots
 from autoshrink_ray.errors import ConfigError
 from autoshrink_ray.executors.tune import concurrency
 
@@ -49,6 +52,39 @@ def test_a_node_type_that_may_not_be_started_does_not_count(autoscaler: ClusterC
     report(autoscaler)
     with pytest.raises(ConfigError, match="the largest has 4 CPUs and 0 GPUs"):
         require_fitting_node(Resources(1, 1))
+
+
+def test_an_autoscaler_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    """Nobody judges demands here; what asked is gone afterwards."""
+    assert autoscaler_module.asked([{"CPU": 1, "GPU": 1}], time.monotonic() + 1) == "no answer"
+    states = {group["state"] for group in ray.util.placement_group_table().values()}
+    assert states <= {"REMOVED"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "notice"),
+    [
+        ("could start", []),
+        ("cannot be asked", ["of version 1, cannot be asked"]),
+        ("no answer", ["did not say in time"]),
+    ],
+)
+def test_what_nobody_can_say_for_sure_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, answer: str, notice: list[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(cluster_module, "could_start", lambda bundle: answer)
+    require_fitting_node(Resources(1, 1), told.append)
+    assert len(told) == len(notice)
+    assert all(part in text for part, text in zip(notice, told, strict=True))
+
+
+@pytest.mark.usefixtures("autoscaler")
+def test_trials_that_leave_gpus_idle_are_told_what_would_not() -> None:
+    (text,) = notices(Resources(4, 0.5))
+    assert "holds 2 trials of 4 CPUs where its GPUs have room for 8" in text
+    assert "--cpus-per-trial 1 would fill it" in text
+    assert notices(Resources(1, 0.5)) == []
 
 
 def test_several_small_nodes_are_no_large_one(autoscaler: ClusterConfig) -> None:

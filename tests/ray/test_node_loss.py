@@ -2,124 +2,136 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from autoshrink_ray import Decision, Run, SearchConfig, run_search
+from tests.plugins.gated import Gate
+from tests.ray.driver import alive, finished, searching
+from tests.ray.growing import LIGHT, fixed_cluster
+from tests.ray.processes import require_gone
 
 pytestmark = pytest.mark.ray
 
 DEADLINE = 2.0
 """Seconds from the notice of a preemption to the node's end."""
 
+WORKERS = 3
 
-@pytest.fixture
-def nodes() -> Iterator[Cluster]:
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
     """A head that runs no trials and two workers, apart from the cluster of the other tests."""
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+    with fixed_cluster(WORKERS - 1, num_cpus=1) as started:
+        yield started
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> dict[str, Any]:
+def victim(cluster: Cluster) -> Any:
+    """The third worker."""
+    node = cluster.add_node(wait=False, num_cpus=1, **LIGHT)
+    cluster.wait_for_nodes(timeout=120)
+    return node
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, gate: Gate) -> dict[str, Any]:
     return {
-        "space": "table",
-        "plugins": ["tests.plugins.table"],
+        "space": "gated",
+        "plugins": ["tests.plugins.gated", "tests.plugins.table"],
         "storage": str(tmp_path / "runs"),
-        "nodes": 5,
-        "candidates": 3,
-        "proxy": {"seconds": 0.5},
+        "nodes": 4,
+        "candidates": WORKERS,
+        "max_retries": 0,
+        "tensorboard": "off",
+        "proxy": {"folder": str(gate.folder)},
     }
 
 
+each_granularity = pytest.mark.parametrize(
+    "granularity",
+    [{"granularity": "candidate"}, {"granularity": "search", "searches": WORKERS}],
+    ids=["candidate", "search"],
+)
+
+
+def decided(run: Run) -> list[Decision]:
+    return sorted(run.ledger.decisions.values(), key=lambda d: (d.search, d.round))
+
+
 def expected(settings: dict[str, Any]) -> list[Decision]:
-    config = SearchConfig.of({**settings, "proxy": {}})
-    return decisions(run_search(config, executor="in-process"))
+    """What is decided where nothing goes away."""
+    changes = {"space": "table", "granularity": "candidate", "proxy": {}, "executor": "in-process"}
+    return decided(run_search(SearchConfig.of({**settings, **changes})))
 
 
-def decisions(run: Run) -> list[Decision]:
-    return list(run.ledger.decisions.values())
+def require_one_loss(settings: dict[str, Any]) -> None:
+    """The run's answer is right, and one training, no more, was made twice."""
+    run = Run("spot", settings["storage"])
+    assert [d.topology for d in decided(run)] == [d.topology for d in expected(settings)]
+    attempts = sorted(e.attempts for e in run.ledger.evaluations.values())
+    assert attempts[-2:] == [1, 2]
 
 
-@contextmanager
-def searching(cluster: Cluster, folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
-    """The command as a process of its own, with its progress to read."""
-    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
-    entry = [sys.executable, "-c", "from launch.cli import main; main()", "search", "run.yaml"]
-    options = ["--name", "spot", "--address", cluster.address, "--json-progress"]
-    process = subprocess.Popen(
-        [*entry, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def evaluations(process: Any) -> Iterator[dict[str, Any]]:
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "evaluation":
-            yield event
-
-
-def finished(process: Any) -> None:
-    _, errors = process.communicate(timeout=120)  # Ray's own lines on the node, too
-    assert process.returncode == 0, errors
-
-
+@each_granularity
 def test_a_node_that_vanishes_in_the_middle_of_a_round_changes_no_decision(
-    nodes: Cluster, tmp_path: Path, settings: dict[str, Any]
+    cluster: Cluster,
+    victim: Any,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    gate: Gate,
+    granularity: dict[str, Any],
 ) -> None:
     """It costs no retry of a worker: nodes have a budget of their own."""
-    victim = nodes.add_node(num_cpus=1)
-    with searching(nodes, tmp_path, settings | {"max_retries": 0}) as process:
-        seen = evaluations(process)
-        for _ in range(4):  # the second round is under way on three nodes
-            next(seen)
-        nodes.remove_node(victim, allow_graceful=False)
+    settings |= granularity
+    with searching(cluster.address, tmp_path, settings) as process:
+        held = gate.wait_for(WORKERS, alive(process))
+        lost = [name for name, place in held.items() if place["node"] == victim.node_id]
+        assert len(lost) == 1
+        workers = [held[name]["pid"] for name in lost]
+        gate.let_go(set(held) - set(lost))
+        cluster.remove_node(victim, allow_graceful=False)
+        require_gone(workers)  # they outlive their node for a moment
+        gate.open()
         finished(process)
-    run = Run("spot", settings["storage"])
-    assert [d.topology for d in decisions(run)] == [d.topology for d in expected(settings)]
+    require_one_loss(settings)
 
 
+@each_granularity
 def test_a_preemption_that_was_announced_is_free(
-    nodes: Cluster, tmp_path: Path, settings: dict[str, Any]
+    cluster: Cluster,
+    victim: Any,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    gate: Gate,
+    granularity: dict[str, Any],
 ) -> None:
     """Neither budget allows a loss."""
-    victim = nodes.add_node(num_cpus=1)
-    slow = settings | {"max_retries": 0, "max_node_losses": 0, "proxy": {"seconds": 2 * DEADLINE}}
-    slow |= {"keep_fraction": 0.6}
-    with searching(nodes, tmp_path, slow) as process:
-        next(evaluations(process))  # three trials are out, the second round's
+    settings |= granularity | {"max_node_losses": 0}
+    with searching(cluster.address, tmp_path, settings) as process:
+        held = gate.wait_for(WORKERS, alive(process))
+        workers = [place["pid"] for place in held.values() if place["node"] == victim.node_id]
+        assert len(workers) == 1
         end = time.time() + DEADLINE
-        client = GcsClient(address=nodes.address)
+        client = GcsClient(address=cluster.address)
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
         accepted, message = client.drain_node(victim.node_id, reason, "spot", int(end * 1000))
         assert accepted, message
         time.sleep(max(0.0, end - time.time()) + 0.5)
-        nodes.remove_node(victim, allow_graceful=False)
+        cluster.remove_node(victim, allow_graceful=False)
+        require_gone(workers)  # they outlive their node for a moment
+        gate.open()
         finished(process)
-    run = Run("spot", settings["storage"])
-    found = [d.topology for d in decisions(run)]
-    assert found == [d.topology for d in expected(settings | {"keep_fraction": 0.6})]
-    attempts = [e.attempts for e in run.ledger.evaluations.values()]
-    assert max(attempts) == 2, "nothing was lost with the node"
+    require_one_loss(settings)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from autoshrink_ray.autoscaler import could_start, may_grow
 from autoshrink_ray.cluster import (
     Resources,
     autoscalable_resources,
@@ -132,6 +133,8 @@ def require_workers(config: TrainConfig) -> None:
     startable = startable_slots(worker)
     if config.workers <= room + startable:
         return
+    if could_start(worker.bundle(), config.workers) not in ("could not", "no autoscaler"):
+        return
     more = "" if math.isinf(startable) or not startable else f" and could start {startable:g} more"
     raise ConfigError(
         f"the training asks for {config.workers} workers of {worker} each, and the cluster has "
@@ -147,7 +150,7 @@ def require_reader(config: TrainConfig) -> None:
     """
     taken = config.workers * config.cpus_per_worker
     cpus = sum(node.get("CPU", 0) for node in node_resources())
-    if cpus < taken + 1 and not autoscalable_resources():
+    if cpus < taken + 1 and not (autoscalable_resources() or may_grow()):
         raise ConfigError(
             f"data that are streamed are read by processes of their own, so the training asks for "
             f"{taken + 1} CPUs, and the cluster has {cpus:g}: lower --workers or --cpus-per-worker"
