@@ -1,0 +1,1 @@
+"""Checks before anything is started: can this cluster carry the run?"""
