@@ -12,6 +12,9 @@ from typing import Any
 DRIVERS = "driver"
 """File of a probe that the driver writes; each node writes one under its own name."""
 
+UNSEEN = "a file that the driver has just written there is not seen from the node"
+OTHER = "a file that the driver has just written there has other content on the node"
+
 
 def look(
     modules: Sequence[str],
@@ -88,9 +91,9 @@ def _tried(place: str, content: bytes, mine: str) -> str | None:
     try:
         folder = Folder(place)
         if not _appears(folder):
-            return "a file that the driver has just written there is not seen from the node"
+            return UNSEEN
         if folder.read(DRIVERS) != content:
-            return "a file that the driver has just written there has other content"
+            return OTHER
         folder.write(mine, content)
     except AutoshrinkError as error:
         return str(error)
