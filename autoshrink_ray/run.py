@@ -71,7 +71,7 @@ def run_search(
         return Run(folder.location)
     with (
         interruptible() as caught,
-        executor(plan.config.executor).ready(plan, data) as work_off,
+        executor(plan.config.executor).ready(plan, data, partial(notify, observers)) as work_off,
         held(folder, partial(notify, observers), caught) as hold,
     ):
         old = _earlier(folder, name, identity, extend=extend)  # another driver may have been first

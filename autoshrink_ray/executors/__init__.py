@@ -14,14 +14,25 @@ WorkOff = Callable[[Dispatcher, Callable[[], bool]], None]
 says to stop. Raises RunError if the run cannot go on."""
 
 
+def quietly(text: str) -> None:
+    """Tells nobody."""
+
+
 class Executor(Protocol):
     """Where trials run."""
 
-    def ready(self, plan: Plan, data: Any) -> AbstractContextManager[WorkOff]:
+    def ready(
+        self, plan: Plan, data: Any, note: Callable[[str], None] = quietly
+    ) -> AbstractContextManager[WorkOff]:
         """Holds whatever the trials need, and gives the function that starts them.
 
+        Args:
+            plan: What the run does.
+            data: The proxy data.
+            note: Told what a user should know that is no error.
+
         Raises:
-            ConfigError: If the trials could never run.
+            UsageError: If the trials could never run.
         """
         ...
 

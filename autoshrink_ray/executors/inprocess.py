@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from autoshrink_ray.dispatch import Dispatcher
-from autoshrink_ray.executors import WorkOff
+from autoshrink_ray.executors import WorkOff, quietly
 from autoshrink_ray.plan import Plan
 from autoshrink_ray.work import Assignment
 from autoshrink_ray.worker import SearchSession, Worker
@@ -18,7 +18,9 @@ class InProcessExecutor:
     """Runs without Ray. An exception of a candidate's code goes through to the caller."""
 
     @contextmanager
-    def ready(self, plan: Plan, data: Any) -> Iterator[WorkOff]:
+    def ready(
+        self, plan: Plan, data: Any, note: Callable[[str], None] = quietly
+    ) -> Iterator[WorkOff]:
         worker = Worker(plan.config.model_dump(mode="json"), data)
         yield partial(_run, worker)
 

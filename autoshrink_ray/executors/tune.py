@@ -16,8 +16,9 @@ from autoshrink_ray import plugins
 from autoshrink_ray.cluster import Resources, connection, quiet, require_fitting_node, slots
 from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
-from autoshrink_ray.executors import WorkOff
+from autoshrink_ray.executors import WorkOff, quietly
 from autoshrink_ray.plan import Plan
+from autoshrink_ray.preflight import Needs, needed_modules, require_nodes
 from autoshrink_ray.scheduler import (
     Fallible,
     RunStopper,
@@ -44,15 +45,31 @@ class TuneExecutor:
     """Places trials on a Ray cluster."""
 
     @contextmanager
-    def ready(self, plan: Plan, data: Any) -> Iterator[WorkOff]:
+    def ready(
+        self, plan: Plan, data: Any, note: Callable[[str], None] = quietly
+    ) -> Iterator[WorkOff]:
         with connection(plan.config.address) as own:
             resources = Resources(plan.config.cpus_per_trial, plan.config.gpus_per_trial)
             require_fitting_node(resources)
+            if not own:
+                require_nodes(needs(plan), note)
             at_once = concurrency(plan.config, resources if own else None)
             trainable = tune.with_resources(
                 _trainable(plan.config, data), resources.placement_group_factory()
             )
             yield partial(work_off, trainable, at_once, resources.whole_device())
+
+
+def needs(plan: Plan) -> Needs:
+    """What a search asks of the nodes. Its workers read no data: they come with the trials."""
+    config = plan.config
+    return Needs(
+        trial=Resources(config.cpus_per_trial, config.gpus_per_trial),
+        storages=(config.storage,),
+        modules=needed_modules(
+            config.plugins, config.space, plugins.task_reference(plan.space.task)
+        ),
+    )
 
 
 def work_off(

@@ -17,7 +17,7 @@ from autoshrink_ray.preflight.faults import (
     OTHER_DISK,
     OTHER_NODE,
 )
-from autoshrink_ray.preflight.nodes import Node, Report, ask, nodes
+from autoshrink_ray.preflight.nodes import Report, ask, nodes
 from autoshrink_ray.preflight.storage import Probe, probes
 from autoshrink_ray.preflight.there import OTHER, UNSEEN
 from autoshrink_ray.runfile import release
@@ -210,6 +210,3 @@ def _note_torch(reports: Sequence[Report], note: Callable[[str], None]) -> None:
     found = {r.releases["torch"] for r in reports if "torch" in r.releases} - {_ABSENT}
     if len(found) > 1:
         note(f"nodes have different releases of torch, which can change last digits: {found}")
-
-
-__all__ = ["PACKAGES", "Check", "Needs", "Node", "Survey", "needed_modules", "survey"]

@@ -1,4 +1,4 @@
-"""What a preflight can find wrong, and what helps against it. `docs/preflight.md` shows this list."""
+"""What a preflight can find wrong, and what helps against it; `docs/preflight.md` shows them."""
 
 from __future__ import annotations
 

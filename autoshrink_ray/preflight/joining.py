@@ -110,7 +110,7 @@ def _require_token(address: str) -> None:
 
 
 def _ask(address: str, place: str) -> Releases:
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
     from ray._private.gcs_utils import create_gcs_channel
     from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
@@ -126,7 +126,9 @@ def _ask(address: str, place: str) -> Releases:
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
             raise (WRONG_TOKEN if _shows_token() else NO_TOKEN).error(address=address) from error
-        raise SILENT.error(address=address, reason=_reason(error)) from error
+        raise SILENT.error(
+            address=address, reason=_reason(error.code().name, str(error.details()))
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         reason = "what answers there does not say which Ray it is"
         raise SILENT.error(address=address, reason=reason) from error
@@ -140,13 +142,10 @@ def _shows_token() -> bool:
     return bool(is_token_auth_enabled())
 
 
-def _reason(error: object) -> str:
+def _reason(code: str, details: str) -> str:
     """What gRPC says, in the words of somebody who typed an address."""
-    import grpc
-
-    code, details = error.code(), " ".join(str(error.details()).split())  # type: ignore[attr-defined]
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code == "DEADLINE_EXCEEDED":
         return f"nothing came back within {PATIENCE:.0f} s; is it the head node's port (6379)?"
-    if code == grpc.StatusCode.UNIMPLEMENTED:
+    if code == "UNIMPLEMENTED":
         return "what listens there is no head node; is it the head node's port (6379)?"
-    return str(details)
+    return " ".join(details.split())
