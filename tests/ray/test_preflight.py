@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import ray
 from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
@@ -140,6 +141,43 @@ def test_nodes_that_are_not_there_yet_are_no_error(tried: dict[str, Any]) -> Non
 
 def test_a_node_too_small_for_a_trial_is_not_asked(tried: dict[str, Any]) -> None:
     assert "error" not in tried["another disk for no trial"]
+
+
+def doctor(machines: Machines, storage: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    options = ["doctor", "--plugin", "tests.plugins.table", "--space", "table"]
+    place = ["--address", machines.address, "--storage", str(storage)]
+    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [*COMMAND, *options, *place, *more],
+        cwd=machines.shared,
+        env=known | {"COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_doctor_asks_every_node_and_tries_a_candidate_there(machines: Machines) -> None:
+    done = doctor(machines, machines.shared, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ready"]
+    assert [check["name"] for check in found["checks"]] == [
+        *("versions", "cluster", "resources", "storage", "nodes", "storage on nodes", "data"),
+        "one candidate",
+    ]
+    assert sorted(node["CPUs"] for node in found["nodes"]) == [1, BIG]
+    assert {node["ray"] for node in found["nodes"]} == {ray.__version__}
+    assert not list(machines.shared.glob(".*"))
+
+
+def test_doctor_says_which_node_has_another_disk(machines: Machines) -> None:
+    done = doctor(machines, machines.elsewhere)
+    assert done.returncode == 1, done.stderr
+    (failure,) = (line for line in done.stdout.splitlines() if line.startswith("FAIL"))
+    assert "is not the same place on node" in failure
+    assert "Traceback" not in done.stderr
 
 
 def search(address: str, **environment: str | None) -> str:
