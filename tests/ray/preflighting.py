@@ -28,7 +28,7 @@ BIG = 2
 TABLE = {
     "space": "table",
     "plugins": ["tests.plugins.table"],
-    "nodes": 4,
+    "nodes": 3,
     "candidates": 2,
     "tensorboard": "off",
 }
@@ -54,7 +54,6 @@ def needing(trial: Resources, **needs: Any) -> Callable[[Any], Any]:
 
 
 def main(address: str, shared: Path, elsewhere: Path) -> None:
-    sys.path.insert(0, str(elsewhere))  # as PYTHONPATH; Ray's workers get it, too
     one, big, gpu = Resources(1, 0), Resources(BIG, 0), Resources(1, 1)
     with connection(address):
         tried = {

@@ -28,6 +28,7 @@ from tests.ray.preflighting import BIG
 
 pytestmark = pytest.mark.ray
 
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from launch.cli import main; main()"]
 
 
@@ -47,6 +48,8 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     elsewhere.mkdir()
     (shared / "data").touch()
     (elsewhere / "only_here.py").touch()
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(ROOT))  # the nodes' own; what is below is the driver's alone
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
@@ -56,6 +59,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
             yield Machines(cluster.address, shared, elsewhere)
     finally:
         cluster.shutdown()
+        patch.undo()
 
 
 class another_machine:  # noqa: N801
@@ -92,6 +96,8 @@ def tried(machines: Machines) -> dict[str, Any]:
     places = [machines.address, str(machines.shared), str(machines.elsewhere)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.ray.preflighting", *places],
+        cwd=machines.elsewhere,  # Ray adds it to the path of workers
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=200,
@@ -146,7 +152,7 @@ def test_a_node_too_small_for_a_trial_is_not_asked(tried: dict[str, Any]) -> Non
 def doctor(machines: Machines, storage: Path, *more: str) -> subprocess.CompletedProcess[str]:
     options = ["doctor", "--plugin", "tests.plugins.table", "--space", "table"]
     place = ["--address", machines.address, "--storage", str(storage)]
-    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    known = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*COMMAND, *options, *place, *more],
         cwd=machines.shared,
@@ -187,7 +193,7 @@ def search(address: str, **environment: str | None) -> str:
         del known[gone]
     options = ["search", "--plugin", "tests.plugins.table", "--space", "table"]
     folder = Path(str(known["HOME"]))
-    known["PYTHONPATH"] = str(Path(__file__).parents[2])
+    known["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
         [*COMMAND, *options, "--address", address],
         env=known,
