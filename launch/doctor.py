@@ -82,8 +82,8 @@ def _examine(findings: Findings, config: SearchConfig) -> None:
         own = _connected(findings, config.address, stack)
         if own is not None:
             findings.check("resources", lambda: _resources(config, own=own))
-        findings.check("storage", lambda: _storage(config.storage))
-        survey = _survey(findings, config) if own is False else None
+        writable = findings.check("storage", lambda: _storage(config.storage))
+        survey = _survey(findings, config) if own is False and writable else None
         findings.check("data", lambda: Plan.of(config).load_data().summary)
         if own:
             findings.check("one candidate", lambda: _one_candidate(config))

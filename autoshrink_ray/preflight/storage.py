@@ -9,11 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from autoshrink_ray.preflight.there import DRIVERS
+from autoshrink_ray.preflight import there
 from autoshrink_ray.storage import Folder, join
-
-_DELAY = 3.0
-"""Seconds in which a network file system has to show what another machine wrote."""
 
 _READERS = 8
 
@@ -39,11 +36,11 @@ class Probe:
             return {name: why for name, why in found if why}
 
     def _why_unlike(self, name: str) -> str:
-        deadline = time.monotonic() + _DELAY
+        deadline = time.monotonic() + there.DELAY
         while not self.folder.exists(name):
             if time.monotonic() > deadline:
                 return "what the node wrote there is not seen from here"
-            time.sleep(_DELAY / 15)
+            time.sleep(0.2)
         same = self.folder.read(name) == self.content
         return "" if same else "what the node wrote there has other content here"
 
@@ -61,7 +58,7 @@ def probes(storages: Sequence[str]) -> Iterator[list[Probe]]:
         for storage in storages:
             folder = Folder(join(Folder(storage).location, f".preflight-{token}"))
             laid.append(Probe(storage, folder, token.encode()))
-            folder.write(DRIVERS, token.encode())
+            folder.write(there.DRIVERS, token.encode())
         yield laid
     finally:
         for probe in laid:

@@ -12,6 +12,9 @@ from typing import Any
 DRIVERS = "driver"
 """File of a probe that the driver writes; each node writes one under its own name."""
 
+DELAY = 3.0
+"""Seconds in which a network file system has to show a new file."""
+
 UNSEEN = "a file that the driver has just written there is not seen from the node"
 OTHER = "a file that the driver has just written there has other content on the node"
 
@@ -101,10 +104,9 @@ def _tried(place: str, content: bytes, mine: str) -> str | None:
 
 
 def _appears(folder: Any) -> bool:
-    """A network file system may show a new file only after a moment."""
     import time
 
-    deadline = time.monotonic() + 3.0
+    deadline = time.monotonic() + DELAY
     while not folder.exists(DRIVERS):
         if time.monotonic() > deadline:
             return False
