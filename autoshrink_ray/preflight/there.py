@@ -62,13 +62,19 @@ def _numbered(reasons: Sequence[str | None]) -> dict[int, str]:
 
 
 def _importable(module: str) -> bool:
-    """Whether it is there. It is not imported itself: torch alone takes seconds."""
-    import importlib.util
+    """Whether it is there. Neither it nor its package is imported: torch alone takes seconds."""
+    import sys
+    from importlib.machinery import PathFinder
 
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False
+    if module in sys.modules:
+        return True
+    parts, path = module.split("."), None
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+        path = None if spec is None else spec.submodule_search_locations
+        if spec is None or (path is None and depth < len(parts)):
+            return False
+    return True
 
 
 def _python() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,12 @@ def test_a_node_writes_only_where_it_sees_what_the_driver_wrote(tmp_path: Path) 
 
 
 def test_modules_that_are_not_there_are_named(tmp_path: Path) -> None:
-    absent = ("no_such_module", "json.no", "", "os.path.x")
-    answer = seen(tmp_path, modules=("autoshrink_ray", *absent))
+    """Without importing any."""
+    absent = ("no_such_module", "no_such_package.module", "json.no", "", "os.path.x")
+    present = ("autoshrink_ray", "antigravity", "xml.etree.ElementInclude")
+    answer = seen(tmp_path, modules=(*present, *absent))
     assert answer["missing"] == list(absent)
+    assert "antigravity" not in sys.modules
     assert answer["releases"]["ray"] == HERE["ray"]
 
 
