@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,32 +62,31 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         patch.undo()
 
 
-class another_machine:  # noqa: N801
+@contextmanager
+def another_machine(cluster: Cluster, folder: Path) -> Iterator[None]:
     """A node in namespaces of its own: it sees an empty disk where the others see a folder."""
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() != 0 or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("this account may not make a node with another disk")
+    start = f"{Path(sys.executable).parent}/ray start --address={cluster.address} --block"
+    options = f"--num-cpus={BIG} --num-gpus=0 --object-store-memory=100000000"
+    mounted = f"mount -t tmpfs tmpfs '{folder}' && exec {start} {options} --disable-usage-stats"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*apart, "sh", "-c", mounted], **quiet)
+    try:
+        until_there_are(3, cluster, process)
+        yield
+    finally:
+        process.kill()  # the namespace ends with its first process, and all others in it
+        process.wait()
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self._cluster = cluster
-        start = f"{Path(sys.executable).parent}/ray start --address={cluster.address} --block"
-        options = f"--num-cpus={BIG} --num-gpus=0 --object-store-memory=100000000"
-        mounted = f"mount -t tmpfs tmpfs '{folder}' && exec {start} {options} --disable-usage-stats"
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        if os.geteuid() != 0 or subprocess.run([*apart, "true"], check=False).returncode:
-            pytest.skip("this account may not make a node with another disk")
-        self._process = subprocess.Popen(
-            [*apart, "sh", "-c", mounted], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
 
-    def __enter__(self) -> None:
-        deadline = time.monotonic() + 120
-        client = GcsClient(address=self._cluster.address)
-        while sum(n.state == 0 for n in client.get_all_node_info().values()) < 3:
-            assert self._process.poll() is None, "the node ended"
-            assert time.monotonic() < deadline, "the node did not come"
-            time.sleep(0.2)
-
-    def __exit__(self, *error: object) -> None:
-        self._process.send_signal(signal.SIGKILL)  # the namespace ends with its first process
-        self._process.wait()
+def until_there_are(wanted: int, cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
+    client, deadline = GcsClient(address=cluster.address), time.monotonic() + 120
+    while sum(node.state == 0 for node in client.get_all_node_info().values()) < wanted:
+        assert process.poll() is None, "the node ended"
+        assert time.monotonic() < deadline, "the node did not come"
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
