@@ -6,8 +6,8 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from autoshrink_ray.cluster import Resources
 from autoshrink_ray.errors import choices
 from autoshrink_ray.preflight.faults import (
     NO_ANSWER,
@@ -21,6 +21,9 @@ from autoshrink_ray.preflight.nodes import Report, ask, nodes
 from autoshrink_ray.preflight.storage import Probe, probes
 from autoshrink_ray.preflight.there import OTHER, UNSEEN
 from autoshrink_ray.runfile import release
+
+if TYPE_CHECKING:
+    from autoshrink_ray.cluster import Resources
 
 PACKAGES = ("ray", "autoshrink-ray", "torch")
 """Packages whose releases a node tells."""

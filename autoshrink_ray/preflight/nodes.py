@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autoshrink_ray.cluster import Resources
 from autoshrink_ray.preflight import there
+
+if TYPE_CHECKING:
+    from autoshrink_ray.cluster import Resources
 
 PATIENCE = 60.0
 """Seconds in which every node has to answer; a worker process may have to start there."""
