@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +17,6 @@ from ray.tune import PlacementGroupFactory
 from autoshrink_ray.autoscaler import Answer, could_start
 from autoshrink_ray.errors import ConfigError, RunInterruptedError
 from autoshrink_ray.packing import Shape, advice, capacity
-
-_PATIENCE = 10.0
-"""Seconds in which a head node has to accept a connection."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,8 @@ def connection(address: str | None) -> Iterator[bool]:
         Whether the cluster was started for this run alone.
 
     Raises:
-        ConfigError: If no cluster answers at the address.
+        ConfigError: If no cluster answers at the address, it does not take the token of this
+            process, or it runs another Ray or Python.
         RunInterruptedError: On SIGTERM while Ray starts.
     """
     if ray.is_initialized():
@@ -89,10 +86,10 @@ def connection(address: str | None) -> Iterator[bool]:
 
 
 def _join(address: str) -> None:
-    host, colon, port = address.rpartition(":")
+    from autoshrink_ray.preflight.joining import require_joinable
+
+    require_joinable(address)  # Ray takes half a minute to say less
     try:
-        if colon and port.isdigit() and "://" not in address:
-            socket.create_connection((host, int(port)), _PATIENCE).close()  # Ray takes minutes
         _init(address, own=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(

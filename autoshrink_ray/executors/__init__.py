@@ -28,7 +28,7 @@ class Executor(Protocol):
             notify: Told what a user should know of the place where trials run.
 
         Raises:
-            ConfigError: If the trials could never run.
+            UsageError: If the trials could never run.
         """
         ...
 

@@ -25,6 +25,7 @@ from autoshrink_ray.config import SearchConfig
 from autoshrink_ray.dispatch import Dispatcher
 from autoshrink_ray.executors import WorkOff
 from autoshrink_ray.plan import Plan
+from autoshrink_ray.preflight import Needs, needed_modules, require_nodes
 from autoshrink_ray.scheduler import (
     Fallible,
     RunStopper,
@@ -57,11 +58,25 @@ class TuneExecutor:
             require_fitting_node(resources, notify)
             for text in notices(resources):
                 notify(text)
+            if not own:
+                require_nodes(needs(plan), notify)
             at_once = concurrency(plan.config, resources if own else None)
             trainable = tune.with_resources(
                 _trainable(plan.config, data), resources.placement_group_factory()
             )
             yield partial(work_off, trainable, at_once, resources.whole_device())
+
+
+def needs(plan: Plan) -> Needs:
+    """What a search asks of the nodes. Its workers read no data: they come with the trials."""
+    config = plan.config
+    return Needs(
+        trial=Resources(config.cpus_per_trial, config.gpus_per_trial),
+        storages=(config.storage,),
+        modules=needed_modules(
+            config.plugins, config.space, plugins.task_reference(plan.space.task)
+        ),
+    )
 
 
 def work_off(

@@ -12,12 +12,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autoshrink_ray import run_search, storage
 from autoshrink_ray.errors import StorageError
-from autoshrink_ray.storage import Folder
+from autoshrink_ray.preflight import there
+from autoshrink_ray.preflight.storage import probes
+from autoshrink_ray.preflight.there import DRIVERS, UNSEEN, look
+from autoshrink_ray.storage import Folder, join
 from tests.core.processes import table
 from tests.core.runs import Notes, decisions, results
 
@@ -142,3 +146,20 @@ def test_patience_ends_with_a_message(line: Line, monkeypatch: pytest.MonkeyPatc
             folder.read("there")
     line.mend()
     assert folder.read("there") == b"before"
+
+
+def test_a_probe_of_an_object_store_is_read_both_ways_and_gone(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a node with rights sees it, and as one whose storage has another name does."""
+    monkeypatch.setattr(there, "DELAY", 0.2)
+    asked: dict[str, Any] = {"modules": (), "packages": (), "files": (), "mine": "node"}
+    with probes([uri(line, "runs")]) as (probe,):
+        other = join(uri(line, "other"), "probe")
+        places = [probe.folder.location, other]
+        answer = look(probes=places, content=probe.content, **asked)
+        assert answer["probes"] == {1: UNSEEN}
+        assert probe.unlike(["node"]) == {}
+        left = probe.folder
+    assert not left.exists(DRIVERS)
+    assert not left.exists("node")

@@ -197,9 +197,7 @@ def test_nodes_that_could_be_started_count(tmp_path: Path) -> None:
 def test_a_trial_that_fits_on_no_node_is_refused_before_there_is_a_study(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a trial asks for 512 CPUs"):
         run_tuning(digits_network(), small_config(tmp_path, cpus_per_trial=512))
-    assert not (tmp_path / "runs" / "study" / "tune.yaml").exists()
-    with open_storage(None, Folder(str(tmp_path / "runs" / "study"))) as storage:
-        assert optuna.get_all_study_names(storage) == []
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def resumable(tmp_path: Path, **changes: Any) -> TuningResult:

@@ -34,6 +34,7 @@ from autoshrink_ray.errors import (
 from autoshrink_ray.files import LEASE, TRAIN, digest
 from autoshrink_ray.lease import Hold, ending, held
 from autoshrink_ray.ledger import End
+from autoshrink_ray.preflight import Needs, needed_modules, require_nodes
 from autoshrink_ray.run import fresh_name, require_free, require_same
 from autoshrink_ray.runfile import versions
 from autoshrink_ray.signals import interruptible
@@ -92,6 +93,8 @@ def train(
         require_workers(plan.config)
         if _is_streamed(data):
             require_reader(plan.config)
+        if not own:
+            require_nodes(needs(plan, data), partial(_note, observers))
         with held(folder, partial(_note, observers), caught) as hold:
             if not _is_finished(folder, name, identity):  # another driver may have been first
                 drive = _Drive(plan, data, observers, hold, caught, own)
@@ -139,6 +142,17 @@ def require_workers(config: TrainConfig) -> None:
     raise ConfigError(
         f"the training asks for {config.workers} workers of {worker} each, and the cluster has "
         f"room for {room}{more}; lower --workers, --cpus-per-worker or --gpus-per-worker"
+    )
+
+
+def needs(plan: TrainPlan, data: ProxyData) -> Needs:
+    """What a training asks of the nodes; its workers may read images, and write checkpoints."""
+    config = plan.config
+    return Needs(
+        trial=Resources(config.cpus_per_worker, config.gpus_per_worker),
+        storages=(config.storage,),
+        modules=needed_modules(config.plugins),
+        files=tuple(getattr(data, "files_of_workers", tuple)()),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -19,6 +19,7 @@ from autoshrink_ray.contracts import ProxyData
 from autoshrink_ray.errors import AutoshrinkError, RunError
 from autoshrink_ray.files import LEASE, digest
 from autoshrink_ray.lease import Hold, ending, held
+from autoshrink_ray.preflight import Needs, needed_modules, require_nodes
 from autoshrink_ray.run import fresh_name, require_free, require_same
 from autoshrink_ray.signals import interruptible
 from autoshrink_ray.storage import Folder, join
@@ -89,19 +90,33 @@ def run_tuning(
     identity = plan.identity(data.fingerprint)
     resumed = _is_there(folder, name, identity)
     place = shown(config.study_storage, folder)
-    with (
-        _quiet_optuna(),
-        interruptible() as caught,
-        held(folder, partial(_note, observers), caught) as hold,
-        open_storage(config.study_storage, folder) as storage,
-    ):
+    note = partial(_note, observers)
+    with _quiet_optuna(), interruptible() as caught, ExitStack() as stack:
+        if not resumed:  # a start that is refused leaves nothing behind
+            stack.enter_context(_ready(plan, data, note))
+        hold = stack.enter_context(held(folder, note, caught))
+        storage = stack.enter_context(open_storage(config.study_storage, folder))
         study = _Study(name, folder, storage, place, plan, data, hold, caught)
-        if resumed and not study.opened(identity, resumed=True).left:
-            return study.ended()
-        with connection(config.address):
-            require_fitting_node(resources(config))
-            study.opened(identity, resumed=resumed)
-            return study.drive(observers)
+        if resumed:
+            if not study.opened(identity, resumed=True).left:
+                return study.ended()
+            stack.enter_context(_ready(plan, data, note))
+        study.opened(identity, resumed=resumed)
+        return study.drive(observers)
+
+
+@contextmanager
+def _ready(plan: TuningPlan, data: ProxyData, note: Callable[[str], None]) -> Iterator[None]:
+    """A cluster whose nodes can hold the study's trials."""
+    config = plan.config
+    with connection(config.address) as own:
+        require_fitting_node(resources(config))
+        if not own:
+            files = tuple(getattr(data, "files_of_workers", tuple)())
+            modules = needed_modules(config.plugins)
+            storages = (config.storage,)
+            require_nodes(Needs(resources(config), storages, modules, files), note)
+        yield
 
 
 def _is_there(folder: Folder, name: str, identity: dict[str, Any]) -> bool:

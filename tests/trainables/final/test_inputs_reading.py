@@ -66,6 +66,24 @@ def test_a_folder_is_read_lazily_and_like_the_eager_one(folder: Path) -> None:
     assert data.ray_datasets() == {}
 
 
+def test_files_that_workers_read_are_those_of_no_memory(folder: Path) -> None:
+    """What a preflight looks for on every node."""
+    write_parquet(
+        folder / "train.parquet", [encoded(i) for i in IMAGES], LABELS, {"classes": "a,b"}
+    )
+    write_parquet(
+        folder / "valid.parquet", [encoded(i) for i in IMAGES], LABELS, {"classes": "a,b"}
+    )
+    streamed = loaded(f"parquet:{folder}", NETWORK, OWN.model_copy(update={"stream": True}))
+    kept = loaded(f"parquet:{folder}", NETWORK, OWN.model_copy(update={"stream": False}))
+    lazy = loaded(f"imagefolder:{folder}", NETWORK, OWN)
+    assert kept.files_of_workers() == []
+    for data in (streamed, lazy):
+        named = data.files_of_workers()
+        assert {name.partition("/")[0].partition(".")[0] for _, name in named} == {"train", "valid"}
+        assert all(Path(place, name).is_file() for place, name in named)
+
+
 def test_a_folders_fingerprint_is_of_names_and_sizes(folder: Path, tmp_path: Path) -> None:
     def fingerprint(**options: Any) -> str:
         return loaded(f"imagefolder:{folder}", NETWORK, RECIPE, **options).fingerprint

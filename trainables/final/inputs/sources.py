@@ -199,6 +199,18 @@ class ImageData:
         """The split called `train` or `valid`."""
         return {"train": self.train, "valid": self.valid}[split]
 
+    def files_of_workers(self) -> list[tuple[str, str]]:
+        """Folder and name of a file of each split that workers read; none for images in memory."""
+        from trainables.final.inputs.streaming import TableSource
+
+        found = []
+        for source in (self.train, self.valid):
+            if isinstance(source, FolderSource):
+                found.append((source.folder.location, source.files[0]))
+            elif isinstance(source, TableSource):
+                found.append((source.folder.location, source.name))
+        return found
+
     def ray_datasets(self) -> dict[str, Any]:
         """What `TorchTrainer(datasets=...)` has to get; empty unless the data are streamed.
 
