@@ -58,16 +58,19 @@ class Recorded:
     Attributes:
         evaluations: What the ledger holds.
         drawn: Gives the others.
+        seconds: What each training takes; None for what it took.
     """
 
     evaluations: Mapping[Place, Evaluation]
     drawn: Drawn
+    seconds: float | None = None
 
     def measurement(self, task: Task) -> Measurement:
         known = self.evaluations.get(task.candidate.place)
         if known is None or known.candidate != task.candidate:
             return self.drawn.measurement(task)
-        return known.measurement.model_copy(update={"seconds": seconds_of(known)})
+        seconds = seconds_of(known) if self.seconds is None else self.seconds
+        return known.measurement.model_copy(update={"seconds": seconds})
 
 
 def seconds_of(evaluation: Evaluation) -> float:

@@ -1,7 +1,7 @@
 """A run on a virtual clock: the real dispatcher and the real policies, trainings that only last.
 
-There is no second model of what goes out when. What a worker does is an event with a time; all else,
-the order of searches, barriers, copies of isomorphic candidates, is the code that runs searches.
+There is no second model of what goes out when. What a worker does is an event with a time; all
+else, the order of searches, barriers, copies of isomorphic candidates, is the code of real runs.
 """
 
 from __future__ import annotations
