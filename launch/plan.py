@@ -174,11 +174,11 @@ def _print(found: Subject, table: list[Row], trainings: tuple[int, int]) -> None
     shown = Table(title=escape(title), box=SIMPLE_HEAD)
     has_gpus = found.plan.config.gpus_per_trial > 0
     has_price = table[0].cost is not None
-    names = ["workers", "wall clock", "from", "to", "utilisation"]
-    names += ["GPU h training", "GPU h paid"] if has_gpus else []
+    names = ["workers", "wall clock", "from", "to", "busy"]
+    names += ["GPU h busy", "GPU h paid"] if has_gpus else []
     names += ["cost"] if has_price else []
     for name in names:
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     chosen = recommended(table)
     for row in table:
         style = "bold green" if row.workers == chosen.workers else ""

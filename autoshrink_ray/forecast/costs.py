@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -23,7 +24,8 @@ class Row:
         most: The longest draw's.
         utilisation: Part of the workers' time that is training.
         busy_hours: GPU hours of training; 0 where trials have no GPU.
-        paid_hours: GPU hours that all workers are held.
+        paid_hours: Hours that whole GPUs are held for all workers: of one that workers share, too, all
+            is paid.
         cost: `paid_hours` at the price; None without a price.
     """
 
@@ -38,7 +40,7 @@ class Row:
 
 
 def rows(
-    draws: dict[int, Sequence[Simulated]], gpus: float, price: float | None = None
+    draws: Mapping[int, Sequence[Simulated]], gpus: float, price: float | None = None
 ) -> list[Row]:
     """A row for each number of workers, the fewest first.
 
@@ -53,7 +55,7 @@ def rows(
 def _row(workers: int, draws: Sequence[Simulated], gpus: float, price: float | None) -> Row:
     walls = [draw.wall for draw in draws]
     wall = median(walls)
-    paid = workers * gpus * wall / 3600
+    paid = whole_gpus(workers, gpus) * wall / 3600
     return Row(
         workers=workers,
         wall=wall,
@@ -64,6 +66,16 @@ def _row(workers: int, draws: Sequence[Simulated], gpus: float, price: float | N
         paid_hours=paid,
         cost=None if price is None else paid * price,
     )
+
+
+def whole_gpus(workers: int, gpus: float) -> int:
+    """GPUs that have to be there for workers that need `gpus` each; one worker stays on one GPU."""
+    if gpus == 0:
+        return 0
+    if gpus >= 1:
+        return math.ceil(workers * gpus)
+    share = math.floor(1 / gpus + 1e-9)  # 1 / 0.1 and the like are a last digit off
+    return math.ceil(workers / share)
 
 
 def _utilisation(draw: Simulated, workers: int) -> float:
