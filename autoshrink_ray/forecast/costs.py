@@ -24,8 +24,7 @@ class Row:
         most: The longest draw's.
         utilisation: Part of the workers' time that is training.
         busy_hours: GPU hours of training; 0 where trials have no GPU.
-        paid_hours: Hours that whole GPUs are held for all workers: of one that workers share, too, all
-            is paid.
+        paid_hours: Hours that whole GPUs are held: one that workers share is paid whole, too.
         cost: `paid_hours` at the price; None without a price.
     """
 

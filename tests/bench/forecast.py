@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from statistics import median
 
 from autoshrink_ray import Run
@@ -86,11 +87,10 @@ def timed(config: SearchConfig, workers: int, folder: str, number: int) -> Timed
             "cpus_per_trial": min(1, cores / workers),
         }
     )
-    path = f"{folder}/{name}.yaml"
-    with open(path, "w") as file:
-        file.write(chosen.model_dump_json(exclude_unset=True))  # JSON is YAML, too
+    path = Path(folder, f"{name}.yaml")
+    path.write_text(chosen.model_dump_json(exclude_unset=True))  # JSON is YAML, too
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    command = [sys.executable, "-c", _COMMAND, "search", path, "--quiet"]
+    command = [sys.executable, "-c", _COMMAND, "search", str(path), "--quiet"]
     began = time.time()
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
@@ -112,7 +112,8 @@ def measured(runs: Sequence[Timed]) -> Overheads:
 def _measured(timed_run: Timed) -> Overheads:
     trained = timed_run.trained
     handed_out = min(e.queued for e in trained)
-    within, across = [], []
+    within: list[float] = []
+    across: list[float] = []
     for before, after in itertools.pairwise(trained):
         gap = max(0.0, after.started - before.ended)
         same = before.candidate.place[:2] == after.candidate.place[:2]
