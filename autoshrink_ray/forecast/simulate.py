@@ -85,6 +85,7 @@ class _Clockwork:
         conductor = Conductor(dict(enumerate(plan.searches())), self._ledger)
         conductor.replay(known)
         self._replayed = len(self._ledger.decisions)
+        self._paid = self._replayed
         self._dispatcher = self._of(conductor)
         self._workers, self._warm, self._cold = workers, 0, workers
         self._now = overheads.start + overheads.node
@@ -120,6 +121,7 @@ class _Clockwork:
 
     def _hand_out(self) -> None:
         while self._warm + self._cold and (assignment := self._dispatcher.next()):
+            self._pay_for_rounds()  # copies may have closed one on the way
             self._dispatcher.started(assignment.number)
             self._begins = max(self._now, self._free) + self._take_worker()
             self._work(assignment)
@@ -159,15 +161,18 @@ class _Clockwork:
         )
 
     def _report(self, assignment: Assignment, outcomes: Sequence[Outcome]) -> None:
-        decided = len(self._ledger.decisions)
         over = self._dispatcher.report(assignment.number, list(outcomes))
-        closed = len(self._ledger.decisions) - decided
-        if closed:
-            # One driver closes the rounds of all searches, so they queue up for it.
-            self._free = max(self._now, self._free) + closed * self._overheads.round
+        self._pay_for_rounds()
         if over:
             self._warm += 1
             self._sessions.pop(assignment.number, None)
         else:
             self._begins = max(self._now, self._free) + self._overheads.candidate
             self._work(assignment)
+
+    def _pay_for_rounds(self) -> None:
+        """Holds the driver for each round that was closed: it closes those of all searches."""
+        closed = len(self._ledger.decisions) - self._paid
+        if closed:
+            self._free = max(self._now, self._free) + closed * self._overheads.round
+            self._paid += closed
