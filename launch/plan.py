@@ -174,8 +174,8 @@ def _print(found: Subject, table: list[Row], trainings: tuple[int, int]) -> None
     shown = Table(title=escape(title), box=SIMPLE_HEAD)
     has_gpus = found.plan.config.gpus_per_trial > 0
     has_price = table[0].cost is not None
-    names = ["workers", "wall clock", "from", "to", "busy"]
-    names += ["GPU h busy", "GPU h paid"] if has_gpus else []
+    names = ["workers", "wall\nclock", "from", "to", "busy"]
+    names += ["GPU h\nbusy", "GPU h\npaid"] if has_gpus else []
     names += ["cost"] if has_price else []
     for name in names:
         shown.add_column(name, justify="right", no_wrap=True)
