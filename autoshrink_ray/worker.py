@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from autoshrink_ray.conductor import Conductor
 from autoshrink_ray.config import SearchConfig
@@ -68,6 +68,19 @@ class Worker:
         )
 
 
+class Measures(Protocol):
+    """What a search inside a trial needs of its worker."""
+
+    @property
+    def plan(self) -> Plan:
+        """The run."""
+        ...
+
+    def measure(self, task: Task) -> Outcome:
+        """Trains one candidate."""
+        ...
+
+
 class SearchSession:
     """A whole search inside one trial, one evaluation a step.
 
@@ -79,7 +92,7 @@ class SearchSession:
         work: The search, and what it has found already.
     """
 
-    def __init__(self, worker: Worker, work: Work) -> None:
+    def __init__(self, worker: Measures, work: Work) -> None:
         self._worker = worker
         self._ledger = MemoryLedger()
         number = work.search or 0

@@ -19,6 +19,7 @@ from launch import (
     export,
     inspect,
     networks,
+    plan,
     report,
     search,
     tensorboard,
@@ -76,7 +77,7 @@ def _root(
 
 
 _MODULES = (
-    *(search, inspect, explain, draw, report, tensorboard, verify),
+    *(search, plan, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
     doctor,
 )
