@@ -21,6 +21,7 @@ from launch import (
     networks,
     report,
     search,
+    submit,
     tensorboard,
     train,
     tune,
@@ -78,6 +79,7 @@ def _root(
 _MODULES = (
     *(search, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
+    submit,
     doctor,
 )
 
