@@ -22,6 +22,7 @@ _PORT = 8265
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Where Ray's client looks for an address first, whatever address it was given."""
 
+_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _REMEDY = (
     "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with the cluster's token "
     "(docs/jobs.md says where it is)"
@@ -89,10 +90,10 @@ class JobServer:
         address = server_address(given)
         _require_answer(address)
         _send_token_if_there_is_one()
-        from ray.dashboard.modules.dashboard_sdk import logger
         from ray.job_submission import JobSubmissionClient
 
-        logger.setLevel(logging.WARNING)  # what is uploaded is said by us
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)  # what is sent is said by us
         with _explained(address), _without(_VARIABLES):
             client = JobSubmissionClient(address)
         return cls(address, client, str(client._server_ray_version))

@@ -170,7 +170,7 @@ def test_an_upload_that_is_too_large_names_the_largest_files(
     assert not (tmp_path / "upload").exists()
 
 
-@given(st.from_regex(RUN_NAME, fullmatch=True), st.integers(1, 30))
+@given(st.from_regex(RUN_NAME, fullmatch=True), st.integers(1, 8))
 def test_attempts_count_up_and_the_latest_is_the_runs(run: str, attempts: int) -> None:
     jobs: list[Job] = []
     for number in range(1, attempts + 1):

@@ -147,6 +147,7 @@ def test_a_job_that_is_sent_by_hand_is_found(address: str, code: Path, tmp_path:
         f"ray job submit --address {address} --submission-id hand-1 --working-dir {upload} "
         f"""--runtime-env-json '{{"env_vars": {{"RAY_JOB_STOP_SIGNAL": "SIGINT", """
         f""""RAY_JOB_STOP_WAIT_TIME_S": "120"}}}}' """
+        f"""--metadata-json '{{"run": "hand", "storage": "{tmp_path}/runs"}}' """
         f"-- python -m launch search --plugin lookup --space table --nodes 3 --candidates 2 "
         f"--storage {tmp_path}/runs --name hand --address auto"
     )
