@@ -175,7 +175,7 @@ def stop(
 ) -> None:
     """Stop a run in good order: what is finished is in its ledger, and it can go on.
 
-    Ends with 0 if the driver said so, and with 1 if it had to be killed.
+    Ends with 0 if the driver said so, and with 1 if it failed or had to be killed.
     """
     server = JobServer.at(address)
     job = find(server.jobs(), name)
@@ -197,6 +197,7 @@ def stop(
         )
         raise typer.Exit(1)
     _say_end(job)
+    raise typer.Exit(1 if job.status == "FAILED" else 0)
 
 
 def _say_end(job: Job) -> None:
