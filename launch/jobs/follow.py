@@ -30,26 +30,28 @@ def follow(server: JobServer, job_id: str, write: Callable[[str], None]) -> Job:
         The job once it has ended.
 
     Raises:
+        ConfigError: If the server does not know the job, or not any more.
         RunError: If the server was out of reach for `PATIENCE` seconds.
     """
     written = 0
     patience = _Patience()
     while True:
         before = written
+        lost: UnreachableError = UnreachableError(f"{server.address} ends the log of {job_id}")
         try:
             written = asyncio.run(_tail(server, job_id, write, written))
+        except _LostError as error:
+            written, lost = error.written, error
+        try:
             job = server.job(job_id)
             if not job.active:
-                rest = server.log(job_id)[written:]
-                write(rest)
+                write(server.log(job_id)[written:])
                 return job
-        except _LostError as lost:
-            written = lost.written
-            if written > before:
-                patience = _Patience()
-            patience.spend(lost)
         except UnreachableError as error:
-            patience.spend(error)
+            lost = error
+        if written > before:
+            patience = _Patience()
+        patience.spend(lost)
 
 
 def ended(server: JobServer, job_id: str, poll: float = 1.0) -> Job:

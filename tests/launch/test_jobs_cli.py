@@ -283,7 +283,7 @@ class Breaking:
         return SimpleNamespace(
             metadata={},
             entrypoint="",
-            status="SUCCEEDED",
+            status="RUNNING" if self.breaks else "SUCCEEDED",
             submission_id=job_id,
             **dict.fromkeys(("start_time", "end_time", "driver_exit_code", "message")),
         )
