@@ -130,15 +130,11 @@ def test_a_run_that_is_stopped_and_killed_and_sent_again_comes_to_the_same_answe
     code_, said = launch("status", *on)
     assert [word for word in ("stopped", "failed", "succeeded") if word not in said] == []
 
-    monkeypatch.syspath_prepend(code)
-    alone = run_search(
-        SearchConfig.of(SETTINGS), storage=str(tmp_path / "alone"), executor="in-process"
-    )
+    here = SearchConfig.of({**SETTINGS, "plugins": ["tests.plugins.table"]})
+    alone = run_search(here, storage=str(tmp_path / "alone"), executor="in-process")
     run = Run(str(folder))
     assert decisions(run) == decisions(alone)
     assert results(run) == results(alone)
-    nodes = {evaluation.measurement.device for evaluation in run.ledger.evaluations.values()}
-    assert nodes == {"cpu"}
 
 
 def test_a_job_that_is_sent_by_hand_is_found(address: str, code: Path, tmp_path: Path) -> None:
