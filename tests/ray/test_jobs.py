@@ -100,19 +100,19 @@ def test_a_run_that_is_stopped_and_killed_and_sent_again_comes_to_the_same_answe
     server = JobServer.at(address)
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")  # an address that was given wins
 
-    code_, said = launch(*send, "--", *search)
-    assert (code_, "submitted steps-1" in said) == (0, True), said
+    exit_code, said = launch(*send, "--", *search)
+    assert (exit_code, "submitted steps-1" in said) == (0, True), said
     until(lambda: evaluations(folder) >= 2, server, "steps-1")
-    code_, said = launch("status", "steps", "--json", *on)
+    exit_code, said = launch("status", "steps", "--json", *on)
     shown = json.loads(said)
     assert [job["status"] for job in shown["jobs"]] == ["RUNNING"]
     assert shown["progress"]["evaluations"] >= 2
     assert shown["jobs"][0]["storage"] == str(storage)
-    code_, said = launch(*send, "--", *search)
-    assert (code_, "driven by the job steps-1" in said) == (2, True), said
+    exit_code, said = launch(*send, "--", *search)
+    assert (exit_code, "driven by the job steps-1" in said) == (2, True), said
 
-    code_, said = launch("stop", "steps", *on)
-    assert code_ == 0, said + launch("logs", "steps", *on)[1]
+    exit_code, said = launch("stop", "steps", *on)
+    assert exit_code == 0, said + launch("logs", "steps", *on)[1]
     assert "steps-1 has stopped" in said
     assert Run(str(folder)).last_end == "interrupted"
 
@@ -122,12 +122,12 @@ def test_a_run_that_is_stopped_and_killed_and_sent_again_comes_to_the_same_answe
     os.kill(json.loads((folder / "lease.json").read_text())["pid"], signal.SIGKILL)
     assert ended(server, "steps-2").status == "FAILED"
 
-    code_, said = launch(*send, "--follow", "--", *search)
-    assert code_ == 0, said
+    exit_code, said = launch(*send, "--follow", "--", *search)
+    assert exit_code == 0, said
     assert "Best cell" in said
     assert said.endswith("steps-3 has succeeded\n")
     assert launch("logs", "steps", *on)[1] in said
-    code_, said = launch("status", *on)
+    exit_code, said = launch("status", *on)
     assert [word for word in ("stopped", "failed", "succeeded") if word not in said] == []
 
     here = SearchConfig.of({**SETTINGS, "plugins": ["tests.plugins.table"]})
@@ -177,7 +177,7 @@ def test_without_a_token_and_with_a_wrong_one_nothing_is_told(address: str, tmp_
 
 
 def test_unknown_names_and_other_ports_are_usage_errors(address: str) -> None:
-    code_, said = launch("logs", "nobody", "--address", address)
-    assert (code_, "no run or job called 'nobody'" in said) == (2, True)
-    code_, said = launch("status", "--address", f"http://127.0.0.1:{free_port()}")
-    assert (code_, "no job server answers" in said) == (2, True)
+    exit_code, said = launch("logs", "nobody", "--address", address)
+    assert (exit_code, "no run or job called 'nobody'" in said) == (2, True)
+    exit_code, said = launch("status", "--address", f"http://127.0.0.1:{free_port()}")
+    assert (exit_code, "no job server answers" in said) == (2, True)
