@@ -96,6 +96,8 @@ class JobServer:
             logging.getLogger(name).setLevel(logging.WARNING)  # what is sent is said by us
         with _explained(address), _without(_VARIABLES):
             client = JobSubmissionClient(address)
+        if client._ssl_context is None:
+            client._ssl_context = True  # means the same to aiohttp, which warns of None
         return cls(address, client, str(client._server_ray_version))
 
     def jobs(self) -> list[Job]:
