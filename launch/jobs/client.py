@@ -22,7 +22,10 @@ _PORT = 8265
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Where Ray's client looks for an address first, whatever address it was given."""
 
-_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+_LOGGERS = (
+    *("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"),
+    "ray._private.runtime_env.packaging",
+)
 _REMEDY = (
     "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with the cluster's token "
     "(docs/jobs.md says where it is)"
