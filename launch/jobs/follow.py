@@ -45,7 +45,9 @@ def follow(server: JobServer, job_id: str, write: Callable[[str], None]) -> Job:
         try:
             job = server.job(job_id)
             if not job.active:
-                write(server.log(job_id)[written:])
+                rest = server.log(job_id)[written:]
+                if rest:
+                    write(rest)
                 return job
         except UnreachableError as error:
             lost = error
