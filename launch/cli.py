@@ -22,6 +22,7 @@ from launch import (
     plan,
     report,
     search,
+    submit,
     tensorboard,
     train,
     tune,
@@ -79,6 +80,7 @@ def _root(
 _MODULES = (
     *(search, plan, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
+    submit,
     doctor,
 )
 
