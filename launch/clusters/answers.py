@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,7 +33,7 @@ class Answers(BaseModel):
         name: The cluster's name, and the run's with `job`.
         region: AWS region.
         namespace: Kubernetes namespace.
-        ssh_from: Network that may log in to the nodes, on AWS.
+        security_group: Id of the security group of all nodes, on AWS.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +52,7 @@ class Answers(BaseModel):
     name: Annotated[str, Field(pattern=_NAME)] = "autoshrink-ray"
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "us-west-2"
     namespace: Annotated[str, Field(pattern=_NAME)] = "default"
-    ssh_from: str = "10.0.0.0/8"
+    security_group: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")] = "sg-0123456789abcdef0"
 
     @field_validator("image")
     @classmethod
@@ -69,17 +68,6 @@ class Answers(BaseModel):
         if not found or scheme == "file" or not scheme.isalnum() or not rest:
             raise ValueError("must be a URI that every node reaches, such as s3://my-bucket/runs")
         return storage
-
-    @field_validator("ssh_from")
-    @classmethod
-    def _not_the_world(cls, network: str) -> str:
-        try:
-            found = ipaddress.ip_network(network)
-        except ValueError:
-            raise ValueError("must be a network such as 203.0.113.7/32") from None
-        if found.version != 4 or found.prefixlen < 8:
-            raise ValueError("must be an IPv4 network of /8 or less, not the world")
-        return network
 
     @model_validator(mode="after")
     def _fits(self) -> Answers:
