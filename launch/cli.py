@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from autoshrink_ray import __version__
 from autoshrink_ray.errors import AutoshrinkError
 from launch import (
+    cluster,
     doctor,
     draw,
     evaluate,
@@ -78,7 +79,7 @@ def _root(
 _MODULES = (
     *(search, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
-    doctor,
+    *(cluster, doctor),
 )
 
 for module in _MODULES:

@@ -127,7 +127,8 @@ def _document(path: Path, body: Any) -> Document | None:
         return None
     notes = mapping(at(body, "metadata", "annotations"))
     said = {
-        key.removeprefix("autoshrink-ray/").replace("-", "_"): value for key, value in notes.items()
+        key.removeprefix("autoshrink-ray/").replace("-", "_"): value
+        for key, value in notes.items()
         if isinstance(key, str)
     }
     return Document(Kind(body["kind"]), body, _said(said))

@@ -26,8 +26,10 @@ def render(answers: Answers) -> str:
     """A cluster file as YAML with comments that say why."""
     kind = "rayjob" if answers.job else "raycluster"
     template = "cluster.yaml.j2" if answers.provider == "aws" else f"{kind}.yaml.j2"
-    return _environment().get_template(template).render(
-        a=answers, m=answers.machine, ray=RAY, entrypoint=_entrypoint(answers)
+    return (
+        _environment()
+        .get_template(template)
+        .render(a=answers, m=answers.machine, ray=RAY, entrypoint=_entrypoint(answers))
     )
 
 

@@ -16,7 +16,17 @@ from autoshrink_ray.errors import choices
 from launch.clusters.document import KUBERNETES, Document, Kind, at, items, mapping
 from launch.clusters.rule import Fault, rule
 
-_PROVIDERS = ("aws", "azure", "aliyun", "external", "gcp", "kuberay", "local", "readonly", "vsphere")
+_PROVIDERS = (
+    "aws",
+    "azure",
+    "aliyun",
+    "external",
+    "gcp",
+    "kuberay",
+    "local",
+    "readonly",
+    "vsphere",
+)
 
 _PROVIDER_KEYS = (
     *("type", "region", "availability_zone", "cache_stopped_nodes", "security_group"),
@@ -94,9 +104,7 @@ def stopped_nodes(document: Document) -> Iterator[Fault]:
     """Machines that are stopped instead of terminated go on costing their disks."""
     provider = mapping(document.body.get("provider"))
     if provider.get("type") == "aws" and provider.get("cache_stopped_nodes") is not False:
-        yield Fault(
-            "provider.cache_stopped_nodes", "stopped machines are kept", "set it to false"
-        )
+        yield Fault("provider.cache_stopped_nodes", "stopped machines are kept", "set it to false")
 
 
 @rule(*KUBERNETES)
