@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -153,10 +153,7 @@ def _parse(path: Path) -> list[Any]:
     if len(data) > _BYTES:
         raise FileFormatError(f"{path}: is larger than {_BYTES} bytes, which no cluster file is")
     try:
-        nodes = list(yaml.compose_all(data.decode(), Loader=_Loader))
-        for node in nodes:
-            _count(node, {})
-        return list(yaml.load_all(data.decode(), Loader=_Loader))  # noqa: S506 - a SafeLoader
+        return list(_load(_Loader(data.decode())))
     except UnicodeDecodeError:
         raise FileFormatError(f"{path}: is no text in UTF-8") from None
     except RecursionError:
@@ -164,6 +161,16 @@ def _parse(path: Path) -> list[Any]:
     except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())
         raise FileFormatError(f"{path}: is no valid YAML: {told}") from None
+
+
+def _load(loader: _Loader) -> Iterator[Any]:
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            _count(node, {})
+            yield loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _count(node: Any, known: dict[int, int]) -> int:

@@ -14,11 +14,7 @@ def _head(document: Document) -> tuple[str, Mapping[str, Any]]:
     """The head's node type of a `ray up` file, and where it stands."""
     name = document.body.get("head_node_type")
     types = mapping(document.body.get("available_node_types"))
-    return f"available_node_types.{name}", mapping(types.get(name)) if _named(name) else {}
-
-
-def _named(name: Any) -> bool:
-    return isinstance(name, str)
+    return f"available_node_types.{name}", mapping(types.get(str(name)))
 
 
 @rule(Kind.RAY_UP)
@@ -26,7 +22,7 @@ def head_type(document: Document) -> Iterator[Fault]:
     """The head's type has to be one of the node types."""
     name = document.body.get("head_node_type")
     types = mapping(document.body.get("available_node_types"))
-    if _named(name) and types and name not in types:
+    if isinstance(name, str) and types and name not in types:
         yield Fault("head_node_type", f"no such node type: {name!r}", "name one of those there are")
 
 
