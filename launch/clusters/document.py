@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,8 @@ from autoshrink_ray.errors import FileFormatError, StorageError, choices
 _BYTES = 2**20
 _VALUES = 100_000
 _GROUP = "ray.io/"
+_MERGE = "tag:yaml.org,2002:merge"
+_KEYS = ("tag:yaml.org,2002:str", _MERGE)
 
 
 class Kind(StrEnum):
@@ -78,7 +81,7 @@ def read(path: Path) -> list[Document]:
         FileFormatError: If it is no YAML, too large, or describes no cluster.
     """
     found = [one for one in _parse(path) if one is not None]
-    documents = [_document(path, one) for one in found]
+    documents = [describe(path, one) for one in found]
     clusters = [one for one in documents if one is not None]
     if not clusters:
         kinds = choices(f"a {kind} object" for kind in KUBERNETES)
@@ -110,14 +113,24 @@ def items(value: Any) -> list[Any]:
 
 
 def number(value: Any) -> float | None:
-    """A number, also where it is written as a string; None for anything else."""
+    """A finite number, also where it is written as a string; None for anything else."""
     try:
-        return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
 
 
-def _document(path: Path, body: Any) -> Document | None:
+def describe(path: Path, body: Any) -> Document | None:
+    """What a document is; None for a Kubernetes object of another kind.
+
+    Args:
+        path: Its file, for messages.
+        body: What was read.
+
+    Raises:
+        FileFormatError: If it is no mapping.
+    """
     if not isinstance(body, Mapping):
         raise FileFormatError(f"{path}: must be a mapping, got a {type(body).__name__}")
     if "kind" not in body and "apiVersion" not in body:
@@ -193,10 +206,13 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            if not isinstance(key.value, str) or key.tag not in _KEYS:
+                raise yaml.MarkedYAMLError(
+                    problem="a key is no text; write it in quotes", problem_mark=key.start_mark
+                )
+            if key.value in seen and key.tag != _MERGE:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
                 )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)

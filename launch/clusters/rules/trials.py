@@ -101,9 +101,9 @@ def _storage(document: Document) -> str | None:
     """Where runs are kept: what a job's own command says counts more than a note."""
     if document.kind is Kind.RAY_JOB:
         words = command(document)
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for place, word in enumerate(words):
             if word == "--storage":
-                return following
+                return "".join(words[place + 1 : place + 2])
             if word.startswith("--storage="):
                 return word.partition("=")[2]
     return document.wanted.storage

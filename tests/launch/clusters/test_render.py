@@ -84,7 +84,7 @@ def test_ray_itself_takes_the_aws_file(spot: bool, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(prepared))
     read_in = FileConfigReader(str(path)).get_cached_autoscaling_config()
     types = read_in.get_node_type_configs()
-    assert types["head"].max_worker_nodes == 0
+    assert types["head"].max_worker_nodes == 1  # v2 counts the head itself
     assert types["gpu-on-demand"].max_worker_nodes == 8
     assert types["gpu-on-demand"].resources == {"CPU": 4, "GPU": 1}
     assert ("gpu-spot" in types) == spot

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import yaml
 
 from launch.clusters.check import check
-from launch.clusters.document import read
+from launch.clusters.document import describe, read
 from launch.clusters.render import shipped
 from launch.clusters.rule import RULES, Finding
 from tests.launch.clusters.mutants import AWS, CLUSTER, MUTANTS
@@ -65,19 +67,28 @@ def test_storage_on_a_volume_of_all_pods_is_shared(tmp_path: Path) -> None:
     assert found(tmp_path, body) == []
 
 
-def test_wrong_types_anywhere_are_findings_and_never_a_crash(tmp_path: Path) -> None:
-    for file, text in shipped().items():
-        for wrong in (None, [], "x", -1, {"x": [1]}):
-            body = yaml.safe_load(text)
-            for key in list(body):
-                if key in ("kind", "apiVersion"):
-                    continue
-                found(tmp_path, {**body, key: wrong})
-            spec = body.get("spec", body.get("available_node_types"))
-            for key in spec:
-                part = "spec" if "spec" in body else "available_node_types"
-                found(tmp_path, {**body, part: {**spec, key: wrong}})
-        assert file
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where values stand, in mappings and lists alike."""
+    if path:
+        yield path
+    steps = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, inner in steps if isinstance(value, dict | list) else ():
+        yield from places(inner, (*path, step))
+
+
+@pytest.mark.parametrize("file", shipped())
+@pytest.mark.parametrize("wrong", [None, [None, "'"], {"x": [1]}, "'", float("nan")])
+def test_wrong_types_anywhere_are_findings_and_never_a_crash(file: str, wrong: Any) -> None:
+    body = yaml.safe_load(shipped()[file])
+    for *way, last in places(body):
+        changed = deepcopy(body)
+        inner = changed
+        for step in way:
+            inner = inner[step]
+        inner[last] = wrong
+        document = describe(Path(file), changed)
+        if document is not None:
+            assert all(one.path for one in check(document))
 
 
 def test_the_table_of_rules_is_the_registered_ones() -> None:
