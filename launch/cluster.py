@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -87,8 +87,11 @@ def check(
     from launch.clusters.document import read
     from launch.clusters.rule import Level
 
-    asked = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
-    changes = {key: _amount(key, one) for key, one in asked.items() if one is not None}
+    changes: dict[str, Any] = {
+        key: _amount(key, one)
+        for key, one in (("cpus_per_trial", cpus_per_trial), ("gpus_per_trial", gpus_per_trial))
+        if one is not None
+    }
     read_in = {file: read(file) for file in files}
     found = [
         (file, finding)
