@@ -17,22 +17,15 @@ from launch.clusters.document import KUBERNETES, Document, Kind, at, items, mapp
 from launch.clusters.rule import Fault, rule
 
 _PROVIDERS = (
-    "aws",
-    "azure",
-    "aliyun",
-    "external",
-    "gcp",
-    "kuberay",
-    "local",
-    "readonly",
-    "vsphere",
+    *("aliyun", "aws", "azure", "external", "fake_multinode", "fake_multinode_docker", "gcp"),
+    *("kuberay", "local", "readonly", "spark", "vsphere"),
 )
 
 _PROVIDER_KEYS = (
     *("type", "region", "availability_zone", "cache_stopped_nodes", "security_group"),
     *("use_internal_ips", "cloudwatch", "aws_credentials", "worker_liveness_check"),
     *("worker_rpc_drain", "disable_node_updaters", "disable_launch_config_check"),
-    *("foreground_node_launch", "use_internal_ip"),
+    *("foreground_node_launch", "use_external_head_ip"),
 )
 
 _FILLED = (
