@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from autoshrink_ray import __version__
 from autoshrink_ray.errors import AutoshrinkError
 from launch import (
+    cluster,
     doctor,
     draw,
     evaluate,
@@ -80,8 +81,7 @@ def _root(
 _MODULES = (
     *(search, plan, inspect, explain, draw, report, tensorboard, verify),
     *(networks, train, tune, evaluate, export),
-    submit,
-    doctor,
+    *(cluster, submit, doctor),
 )
 
 for module in _MODULES:

@@ -1,0 +1,1 @@
+"""Files that describe a Ray cluster: written from a few answers, and checked offline."""
