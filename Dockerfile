@@ -1,13 +1,13 @@
 # The project with everything pinned, for nodes of a Ray cluster: they install nothing at start.
 #
 #     docker build --tag YOUR/autoshrink-ray:0.1.0-ray2.60.0-cuda .
-#     docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu \
-#         --tag YOUR/autoshrink-ray:0.1.0-ray2.60.0-cpu .
+#     docker build --build-arg TORCH_INDEX=URL --tag YOUR/autoshrink-ray:0.1.0-ray2.60.0-cpu .
 #
 # Ray's release belongs into the tag: `autoshrink-ray cluster check` compares it.
-FROM python:3.11-slim
+FROM python:3.11.14-slim-bookworm
 
-# Where PyTorch comes from. Empty: PyPI, whose Linux wheels bring CUDA.
+# Package index for PyTorch, as its installation page names one for CPUs. Empty: the usual one,
+# whose wheels for Linux bring CUDA.
 ARG TORCH_INDEX=""
 
 # Ray's autoscaler logs in and copies files by these; KubeRay's probes use wget.

@@ -22,10 +22,13 @@ Gpus = Annotated[float | None, typer.Option(help="GPUs of a trial. (default the 
 def render(
     provider: Annotated[str, typer.Option(help="aws, for ray up, or kuberay.")],
     gpu_type: Annotated[str, typer.Option(help="GPU of the workers: t4, a10g, l4, ...")],
-    max_workers: Annotated[int | None, typer.Option(help="Most workers. (default 8)")] = None,
+    max_workers: Annotated[int | None, typer.Option(help="Most GPU workers. (default 8)")] = None,
     image: Annotated[str | None, typer.Option(help="Image with Ray's release in its tag.")] = None,
     spot: Annotated[
-        bool | None, typer.Option("--spot/--no-spot", help="Spot workers. (default on AWS)")
+        bool | None,
+        typer.Option(
+            "--spot/--no-spot", help="Three of four workers as spot machines. (default on AWS)"
+        ),
     ] = None,
     job: Annotated[bool, typer.Option("--job", help="A RayJob that runs one search.")] = False,
     cpus_per_trial: Cpus = None,
@@ -39,6 +42,9 @@ def render(
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     security_group: Annotated[
         str | None, typer.Option(help="Id of the nodes' security group, on AWS.")
+    ] = None,
+    ami: Annotated[
+        str | None, typer.Option(help="Machine image on AWS. (default AWS's newest for GPUs)")
     ] = None,
     namespace: Annotated[str | None, typer.Option(help="Kubernetes namespace.")] = None,
     output: Annotated[
@@ -65,9 +71,10 @@ def render(
         "name": name,
         "region": region,
         "security_group": security_group,
+        "ami": ami,
         "namespace": namespace,
     }
-    _only_for(provider, "aws", region=region, security_group=security_group)
+    _only_for(provider, "aws", region=region, security_group=security_group, ami=ami)
     _only_for(provider, "kuberay", namespace=namespace)
     text = rendered(answers.of({key: one for key, one in given.items() if one is not None}))
     if output is None:

@@ -13,6 +13,12 @@ from launch.clusters.hardware import Machine, machine
 RAY = "2.60.0"
 """The release that this project is pinned to."""
 
+_NEWEST_AMI = (
+    "resolve:ssm:/aws/service/deeplearning/ami/x86_64/"
+    "base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+)
+"""AWS's own image for GPUs with Docker, whichever is the newest when a node starts."""
+
 _NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
 _PRINTABLE = r"^[^\s\x00-\x1f\x7f]+$"
 
@@ -23,7 +29,7 @@ class Answers(BaseModel):
     Attributes:
         provider: `aws` for `ray up`, `kuberay` for Kubernetes.
         gpu_type: GPU of the workers.
-        max_workers: Most workers, of all kinds together.
+        max_workers: Most GPU workers; with `spot` a quarter of them are on demand.
         image: Container image with this project in it; its tag names Ray's release.
         spot: Workers that may be taken away, with others to fall back on.
         job: A RayJob that runs one search, instead of a cluster that stays.
@@ -32,6 +38,7 @@ class Answers(BaseModel):
         storage: URI of the runs.
         name: The cluster's name, and the run's with `job`.
         region: AWS region.
+        ami: Machine image on AWS: an id, or the name of a parameter that holds one.
         namespace: Kubernetes namespace.
         security_group: Id of the security group of all nodes, on AWS.
     """
@@ -51,6 +58,9 @@ class Answers(BaseModel):
     storage: Annotated[str, Field(max_length=500, pattern=_PRINTABLE)] = "s3://my-bucket/runs"
     name: Annotated[str, Field(pattern=_NAME)] = "autoshrink-ray"
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = "us-west-2"
+    ami: Annotated[str, Field(pattern=r"^(ami-[0-9a-f]{8,17}|resolve:ssm:/[\w./-]+)$")] = (
+        _NEWEST_AMI
+    )
     namespace: Annotated[str, Field(pattern=_NAME)] = "default"
     security_group: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")] = "sg-0123456789abcdef0"
 
@@ -73,6 +83,11 @@ class Answers(BaseModel):
     def _fits(self) -> Answers:
         if self.job and self.provider == "aws":
             raise ValueError("--job is for kuberay: on AWS a run is sent to the cluster")
+        if self.spot and self.max_workers < 2:
+            raise ValueError(
+                f"--spot takes two workers or more, one of them on demand, got --max-workers "
+                f"{self.max_workers}: give more, or --no-spot"
+            )
         trial = packing.Shape(self.cpus_per_trial, self.gpus_per_trial)
         node = packing.Shape(self.machine.cpus, self.machine.gpus)
         what = f"{self.machine.kind} ({node.cpus:g} CPUs, {node.gpus:g} GPUs)"
@@ -83,6 +98,14 @@ class Answers(BaseModel):
         if packing.idle_gpus(trial, node):
             raise ValueError("; ".join(packing.advice(trial, node)))
         return self
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Most workers of each GPU node type."""
+        if not self.spot:
+            return {"gpu-on-demand": self.max_workers}
+        on_demand = max(1, self.max_workers // 4)
+        return {"gpu-spot": self.max_workers - on_demand, "gpu-on-demand": on_demand}
 
     @property
     def machine(self) -> Machine:

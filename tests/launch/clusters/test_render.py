@@ -32,7 +32,7 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "provider": provider,
         "gpu_type": draw(st.sampled_from(gpu_types(provider))),
-        "max_workers": draw(st.integers(1, 1000)),
+        "max_workers": draw(st.integers(2, 1000)),
         "spot": draw(st.booleans()),
         "job": provider == "kuberay" and draw(st.booleans()),
         "cpus_per_trial": draw(st.sampled_from([0.5, 1.0])),
@@ -85,7 +85,7 @@ def test_ray_itself_takes_the_aws_file(spot: bool, tmp_path: Path) -> None:
     read_in = FileConfigReader(str(path)).get_cached_autoscaling_config()
     types = read_in.get_node_type_configs()
     assert types["head"].max_worker_nodes == 1  # v2 counts the head itself
-    assert types["gpu-on-demand"].max_worker_nodes == 8
+    assert types["gpu-on-demand"].max_worker_nodes == (2 if spot else 8)
     assert types["gpu-on-demand"].resources == {"CPU": 4, "GPU": 1}
     assert ("gpu-spot" in types) == spot
 
@@ -101,7 +101,7 @@ def test_rays_translation_of_the_kubernetes_file(spot: bool) -> None:
     types = config["available_node_types"]
     assert types["headgroup"]["resources"]["CPU"] == 0
     assert types["gpu-on-demand"]["resources"]["GPU"] == 1
-    assert types["gpu-on-demand"]["max_workers"] == 8
+    assert types["gpu-on-demand"]["max_workers"] == (2 if spot else 8)
     assert types["gpu-on-demand"]["min_workers"] == 0
     assert config["idle_timeout_minutes"] == 5
 
@@ -144,6 +144,8 @@ def strict(schema: Any, top: bool = True) -> Any:
         ({"gpu_type": "t5"}, "t4, a10g"),
         ({"provider": "azure"}, "aws"),
         ({"max_workers": 0}, "--max-workers"),
+        ({"max_workers": 1}, "one of them on demand"),
+        ({"ami": "latest_dlami"}, "--ami"),
         ({"image": "x:latest"}, "2.60.0"),
         ({"image": "x:ray2.60.01"}, "2.60.0"),
         ({"image": "a\nports: [1]:ray2.60.0"}, "--image"),
