@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from autoshrink_ray import Run
 from autoshrink_ray.ledger import End, Ledger
 from autoshrink_ray.storage import Folder
+from launch.cli import app
 
 TINY = (
     "search --executor in-process --nodes 3 --candidates 2 --epochs 1 "
@@ -24,6 +27,16 @@ TINY = (
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process, which has the imports that take most of its time."""
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception  # a traceback for the user
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", "from launch.cli import main; main()", *arguments],
         cwd=cwd,
@@ -39,7 +52,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a tiny run has finished."""
     folder = tmp_path_factory.mktemp("cli")
-    done = command(*TINY.split(), cwd=folder)
+    done = process(*TINY.split(), cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Best cell" in done.stdout
     return folder
@@ -166,8 +179,9 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
 def test_bad_input_gives_one_message_and_exit_code_2(
-    bad_files: Path, arguments: str, message: str
+    bad_files: Path, arguments: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     done = command(*arguments.split(), cwd=bad_files)
     assert message in " ".join(done.stderr.replace("│", " ").split())
     assert done.returncode == 2
@@ -209,13 +223,13 @@ def test_a_signal_leaves_a_readable_run_that_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_doctor_says_what_is_ready_and_what_is_not(tmp_path: Path) -> None:
-    done = command("doctor", "--storage", "here", cwd=tmp_path)
+    done = process("doctor", "--storage", "here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     checks = [line.split(":")[0].split()[1] for line in done.stdout.splitlines() if ":" in line]
     assert checks == ["versions", "resources", "storage", "data", "one"]
     assert "trained in" in done.stdout
     (tmp_path / "file").touch()
-    done = command("doctor", "--storage", "file/below", "--data", "parquet:none", cwd=tmp_path)
+    done = process("doctor", "--storage", "file/below", "--data", "parquet:none", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout.count("FAIL") == 3
     assert "Traceback" not in done.stderr
