@@ -30,6 +30,7 @@ def tiny(storage: Path) -> SearchConfig:
             "nodes": 4,
             "candidates": 2,
             "executor": "in-process",
+            "tensorboard": "off",
             "storage": str(storage),
             "name": "tiny",
             "macro": {"stem_filters": 4, "base_width": 4, "scale": [1, 2], "pools": [1, 2]},

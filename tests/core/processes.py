@@ -43,6 +43,11 @@ def table(storage: Path, **changes: Any) -> SearchConfig:
     return SearchConfig.of(settings | changes)
 
 
+def quick(storage: Path, **changes: Any) -> SearchConfig:
+    """The same without TensorBoard's pictures, which take longer than everything else."""
+    return table(storage, **{"tensorboard": "off", **changes})
+
+
 class NoLease(lease.Hold):
     """Held by everybody."""
 

@@ -18,8 +18,9 @@ TABLE = {
     "nodes": 4,
     "candidates": 3,
     "executor": "in-process",
+    "tensorboard": "off",
 }
-"""Settings of a small search without training."""
+"""Settings of a small search without training, and without pictures, which take longest."""
 
 
 def decisions(run: Run, search: int | None = None) -> list[Decision]:

@@ -22,7 +22,7 @@ from autoshrink_ray.plan import Plan
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.verify import verify
 from autoshrink_ray.work import Outcome, Retries
-from tests.core.processes import Driver, table
+from tests.core.processes import Driver, quick
 from tests.core.runs import Notes, content, decisions, results, what_was_decided
 
 HERE = ("cpu", "table")
@@ -53,21 +53,21 @@ def entries(shared: Path) -> list[Path]:
 
 
 def test_another_run_finds_what_one_has_trained(storage: Path, shared: Path) -> None:
-    first = run_search(table(storage, name="first", cache=str(shared)))
+    first = run_search(quick(storage, name="first", cache=str(shared)))
     assert len(entries(shared)) == trained(first)
-    second = run_search(table(storage, name="second", cache=str(shared)))
+    second = run_search(quick(storage, name="second", cache=str(shared)))
     assert trained(second) == 0
     assert decisions(second) == decisions(first)
     assert results(second) == results(first)
-    alone = run_search(table(storage, name="alone"))
+    alone = run_search(quick(storage, name="alone"))
     assert decisions(alone) == decisions(first), "the cache changes no decision"
     assert all(check.answer for check in verify(second, re_evaluate=3))
 
 
 def test_another_weight_of_the_cost_is_scored_without_training(storage: Path, shared: Path) -> None:
     """Cells that the other weight leads to are new, all others are known."""
-    run_search(table(storage, name="first", cache=str(shared), cost_weight=0.1))
-    other = table(storage, name="other", cache=str(shared), cost_weight=5.0)
+    run_search(quick(storage, name="first", cache=str(shared), cost_weight=0.1))
+    other = quick(storage, name="other", cache=str(shared), cost_weight=5.0)
     second = run_search(other)
     alone = run_search(other, name="alone", cache=None)
     assert decisions(second) == decisions(alone)
@@ -81,8 +81,8 @@ def test_another_weight_of_the_cost_is_scored_without_training(storage: Path, sh
 
 def test_searches_of_random_cells_share_with_those_that_shrink(storage: Path, shared: Path) -> None:
     few = {"nodes": 3, "cache": str(shared), "evaluation_seed": 5}
-    run_search(table(storage, name="shrink", candidates=9, **few))
-    found = run_search(table(storage, name="random", algorithm="random", budget=20, **few))
+    run_search(quick(storage, name="shrink", candidates=9, **few))
+    found = run_search(quick(storage, name="random", algorithm="random", budget=20, **few))
     alone = run_search(SearchConfig.of(found.file.config), name="alone", cache=None)
     assert decisions(found) == decisions(alone)
     assert trained(found) < trained(alone)
@@ -101,12 +101,12 @@ def test_searches_of_random_cells_share_with_those_that_shrink(storage: Path, sh
 def test_whatever_can_change_a_number_keeps_runs_apart(
     storage: Path, shared: Path, changes: dict[str, Any]
 ) -> None:
-    run_search(table(storage, name="first", cache=str(shared)))
+    run_search(quick(storage, name="first", cache=str(shared)))
     before = len(entries(shared))
-    second = run_search(table(storage, name="second", cache=str(shared), **changes))
+    second = run_search(quick(storage, name="second", cache=str(shared), **changes))
     assert len(entries(shared)) == before + trained(second)
     assert what_was_decided(decisions(second)) == what_was_decided(
-        decisions(run_search(table(storage, name="alone", **changes)))
+        decisions(run_search(quick(storage, name="alone", **changes)))
     )
 
 
@@ -141,10 +141,10 @@ def test_another_kind_of_machine_keeps_its_own(shared: Path) -> None:
 
 
 def test_a_candidates_own_failure_is_kept_with_its_reason(storage: Path, shared: Path) -> None:
-    key = Plan.of(table(storage)).searches()[0].policy.propose()[0].topology.key
+    key = Plan.of(quick(storage)).searches()[0].policy.propose()[0].topology.key
     changes = {"cache": str(shared), "proxy": {"diverges": [key]}}
-    run_search(table(storage, name="first", **changes))
-    second = run_search(table(storage, name="second", **changes))
+    run_search(quick(storage, name="first", **changes))
+    second = run_search(quick(storage, name="second", **changes))
     assert trained(second) == 0
     failed = [e for e in second.ledger.evaluations.values() if not e.complete]
     assert [e.measurement.reason for e in failed] == ["diverged in epoch 1"] * len(failed)
@@ -152,21 +152,21 @@ def test_a_candidates_own_failure_is_kept_with_its_reason(storage: Path, shared:
 
 
 def test_a_run_does_without_a_cache_that_gives_way(storage: Path, shared: Path) -> None:
-    expected = run_search(table(storage, name="alone"))
+    expected = run_search(quick(storage, name="alone"))
 
     def break_it() -> None:
         shutil.rmtree(shared)
         shared.write_text("no folder any more")
 
     notes = Notes(at=2, action=break_it)
-    run = run_search(table(storage, name="run", cache=str(shared)), observers=[notes])
+    run = run_search(quick(storage, name="run", cache=str(shared)), observers=[notes])
     assert (run.status, decisions(run)) == ("finished", decisions(expected))
     (notice,) = notes.notices
     assert notice.startswith("the cache is not used any more: cannot ")
 
 
 def dispatcher(storage: Path, shared: Path, **changes: Any) -> CandidateDispatcher:
-    plan = Plan.of(table(storage, **changes))
+    plan = Plan.of(quick(storage, **changes))
     conductor = Conductor(dict(enumerate(plan.searches())), MemoryLedger())
     cache = EvaluationCache(Folder(str(shared)), IDENTITY, [HERE])
     return CandidateDispatcher(conductor, Retries(worker=1), cache)
@@ -229,10 +229,10 @@ def test_a_damaged_entry_is_passed_over_and_replaced(
 
 
 def test_a_run_trains_again_what_is_damaged_in_its_cache(storage: Path, shared: Path) -> None:
-    first = run_search(table(storage, name="first", cache=str(shared)))
+    first = run_search(quick(storage, name="first", cache=str(shared)))
     before = content(shared)
     entries(shared)[0].write_bytes(b"")
-    second = run_search(table(storage, name="second", cache=str(shared)))
+    second = run_search(quick(storage, name="second", cache=str(shared)))
     assert trained(second) == 1
     assert results(second) == results(first)
     assert content(shared) == before
@@ -279,9 +279,9 @@ def test_an_intact_entry_is_not_written_again(shared: Path) -> None:
 
 
 def test_runs_that_write_at_once_do_not_disturb_each_other(storage: Path, shared: Path) -> None:
-    alone = run_search(table(storage, name="alone", proxy={"seconds": 0.02}))
+    alone = run_search(quick(storage, name="alone", proxy={"seconds": 0.02}))
     configs = [
-        table(storage, name=name, cache=str(shared), proxy={"seconds": 0.02})
+        quick(storage, name=name, cache=str(shared), proxy={"seconds": 0.02})
         for name in ("one", "two")
     ]
     with Driver(configs[0]) as one, Driver(configs[1]) as two:
@@ -295,10 +295,10 @@ def test_runs_that_write_at_once_do_not_disturb_each_other(storage: Path, shared
 
 
 def test_a_run_goes_on_with_another_cache_or_none(storage: Path, shared: Path) -> None:
-    with Driver(table(storage, cache=str(shared), proxy={"seconds": 0.05})) as driver:
+    with Driver(quick(storage, cache=str(shared), proxy={"seconds": 0.05})) as driver:
         driver.wait_for("evaluation", 4)
         driver.process.kill()
-    run = run_search(table(storage, proxy={"seconds": 0.05}))
+    run = run_search(quick(storage, proxy={"seconds": 0.05}))
     assert run.status == "finished"
 
 
@@ -307,7 +307,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_the_run(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write .*file/below"):
-        run_search(table(storage, cache=str(tmp_path / "file" / "below")))
+        run_search(quick(storage, cache=str(tmp_path / "file" / "below")))
     assert not (storage / "run").exists()
 
 
@@ -322,4 +322,4 @@ def test_a_cache_that_would_not_be_used_or_leaks_is_refused(
     storage: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        SearchConfig.of(json.loads(table(storage).model_dump_json()) | {"cache": "here"} | changes)
+        SearchConfig.of(json.loads(quick(storage).model_dump_json()) | {"cache": "here"} | changes)

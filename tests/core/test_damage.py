@@ -10,7 +10,7 @@ import pytest
 from autoshrink_ray import Run, SearchConfig, run_search
 from autoshrink_ray.errors import FileFormatError
 from autoshrink_ray.verify import verify
-from tests.core.processes import noisy, table
+from tests.core.processes import noisy, quick
 from tests.core.runs import Notes, content, decisions, interrupted, results
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -105,11 +105,11 @@ def test_a_search_goes_on_from_damage_in_a_round_that_is_decided(
     storage: Path, granularity: str, at: int, index: int
 ) -> None:
     """With one trial a search, too, which knows only what it was given."""
-    whole = run_search(table(storage, name="whole"))
-    interrupted(table(storage), at)
+    whole = run_search(quick(storage, name="whole"))
+    interrupted(quick(storage), at)
     emptied(storage, f"round-001-candidate-{index:04d}")
     notes = Notes()
-    again = run_search(table(storage, granularity=granularity), observers=[notes])
+    again = run_search(quick(storage, granularity=granularity), observers=[notes])
     assert (decisions(again), results(again)) == (decisions(whole), results(whole))
     assert len(notes.evaluations) == len(results(whole)) - at + 1
 
@@ -121,14 +121,14 @@ def test_a_decision_stands_when_what_it_rests_on_is_measured_with_other_digits(
     storage: Path, granularity: str, index: int, noise: float
 ) -> None:
     """Whichever candidate it was, the winner or another one."""
-    interrupted(table(storage), 8)
+    interrupted(quick(storage), 8)
     decided = decisions(Run(str(storage / "run")))
     assert [decision.round for decision in decided] == [1, 2]
     emptied(storage, f"round-001-candidate-{index:04d}")
     emptied(storage, "round-002-candidate-0001")
     notes = Notes()
     with noisy(noise):
-        run = run_search(table(storage, granularity=granularity), observers=[notes])
+        run = run_search(quick(storage, granularity=granularity), observers=[notes])
     assert decisions(run)[:2] == decided
     places = [e.candidate.place for e in notes.evaluations]
     assert places[:2] == [(0, 1, index), (0, 2, 1)], "both are in the record again"
@@ -138,12 +138,12 @@ def test_a_decision_stands_when_what_it_rests_on_is_measured_with_other_digits(
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_so_it_does_when_the_run_stops_again_after_that(storage: Path, granularity: str) -> None:
-    interrupted(table(storage), 8)
+    interrupted(quick(storage), 8)
     decided = decisions(Run(str(storage / "run")))
     emptied(storage, "round-001-candidate-0001")
     with noisy(0.3):
-        interrupted(table(storage, granularity=granularity), 2)
-    run = run_search(table(storage, granularity=granularity))
+        interrupted(quick(storage, granularity=granularity), 2)
+    run = run_search(quick(storage, granularity=granularity))
     assert decisions(run)[:2] == decided
     (answer,) = (check.answer for check in verify(run) if check.name == "decisions")
     assert "lost after that and measured again: 1," in answer

@@ -9,7 +9,7 @@ import pytest
 
 from autoshrink_ray import run_search
 from autoshrink_ray.errors import ConfigError
-from tests.core.processes import table
+from tests.core.processes import quick
 from tests.core.runs import Notes, content, decisions, interrupted, results, what_was_decided
 
 
@@ -19,12 +19,12 @@ def without_end(found: Any) -> list[dict[str, Any]]:
 
 
 def test_more_rounds(storage: Path) -> None:
-    whole = run_search(table(storage, name="whole", keep_fraction=0.3))
-    short = run_search(table(storage, keep_fraction=0.6))
+    whole = run_search(quick(storage, name="whole", keep_fraction=0.3))
+    short = run_search(quick(storage, keep_fraction=0.6))
     kept = results(short)
     assert len(kept) < len(results(whole))
     notes = Notes()
-    longer = run_search(table(storage, keep_fraction=0.3), extend=True, observers=[notes])
+    longer = run_search(quick(storage, keep_fraction=0.3), extend=True, observers=[notes])
     assert longer.status == "finished"
     assert without_end(decisions(longer)) == without_end(decisions(whole))
     assert results(longer) == results(whole)
@@ -33,13 +33,13 @@ def test_more_rounds(storage: Path) -> None:
     assert longer.file.identity == whole.file.identity
     assert longer.file.created == short.file.created
     assert longer.file.config["keep_fraction"] == 0.3
-    assert run_search(table(storage, keep_fraction=0.3)).status == "finished"
+    assert run_search(quick(storage, keep_fraction=0.3)).status == "finished"
 
 
 def test_more_searches(storage: Path) -> None:
-    whole = run_search(table(storage, name="whole", searches=3))
-    run_search(table(storage))
-    wider = run_search(table(storage, searches=3), extend=True)
+    whole = run_search(quick(storage, name="whole", searches=3))
+    run_search(quick(storage))
+    wider = run_search(quick(storage, searches=3), extend=True)
     assert decisions(wider) == decisions(whole)
     assert results(wider) == results(whole)
 
@@ -47,10 +47,10 @@ def test_more_searches(storage: Path) -> None:
 @pytest.mark.parametrize("at", [1, 8])
 def test_a_run_that_was_interrupted_is_extended(storage: Path, at: int) -> None:
     """Before and after it was extended."""
-    whole = run_search(table(storage, name="whole", keep_fraction=0.3, searches=2))
-    interrupted(table(storage, keep_fraction=0.6), at)
-    interrupted(table(storage, keep_fraction=0.3, searches=2), at, extend=True)
-    run = run_search(table(storage, keep_fraction=0.3, searches=2))
+    whole = run_search(quick(storage, name="whole", keep_fraction=0.3, searches=2))
+    interrupted(quick(storage, keep_fraction=0.6), at)
+    interrupted(quick(storage, keep_fraction=0.3, searches=2), at, extend=True)
+    run = run_search(quick(storage, keep_fraction=0.3, searches=2))
     assert decisions(run) == decisions(whole)
     assert results(run) == results(whole)
 
@@ -65,10 +65,10 @@ def test_a_run_that_was_interrupted_is_extended(storage: Path, at: int) -> None:
 )
 def test_nothing_is_extended_unasked(storage: Path, changes: dict[str, Any], message: str) -> None:
     settings = {"keep_fraction": 0.6, "searches": 2}
-    run_search(table(storage, **settings))
+    run_search(quick(storage, **settings))
     before = content(storage)
     with pytest.raises(ConfigError) as caught:
-        run_search(table(storage, **(settings | changes)))
+        run_search(quick(storage, **(settings | changes)))
     assert message in str(caught.value) or "seed was 0, now 1; searches" in str(caught.value)
     assert "--extend lets keep_fraction be smaller and searches more" in str(caught.value)
     assert content(storage) == before
@@ -88,30 +88,30 @@ def test_less_or_something_else_is_no_extension(
     storage: Path, changes: dict[str, Any], message: str
 ) -> None:
     settings = {"keep_fraction": 0.6, "searches": 2}
-    run_search(table(storage, **settings))
+    run_search(quick(storage, **settings))
     before = content(storage)
     with pytest.raises(ConfigError) as caught:
-        run_search(table(storage, **(settings | changes)), extend=True)
+        run_search(quick(storage, **(settings | changes)), extend=True)
     assert message in str(caught.value)
     assert content(storage) == before
 
 
 def test_a_run_that_is_as_asked_needs_no_extension(storage: Path) -> None:
-    run_search(table(storage))
+    run_search(quick(storage))
     before = content(storage)
     notes = Notes()
-    run_search(table(storage), extend=True, observers=[notes])
+    run_search(quick(storage), extend=True, observers=[notes])
     assert (notes.heard, content(storage)) == ([], before)
     with pytest.raises(ConfigError, match="a run that is there, and 'fresh' is none"):
-        run_search(table(storage, name="fresh"), extend=True)
+        run_search(quick(storage, name="fresh"), extend=True)
     assert content(storage) == before
 
 
 def test_a_longer_run_has_to_begin_as_this_one(storage: Path) -> None:
     """Where no edge was to go, the first round was the initial cell itself."""
-    run_search(table(storage, nodes=3, keep_fraction=0.9))
+    run_search(quick(storage, nodes=3, keep_fraction=0.9))
     before = content(storage)
     with pytest.raises(ConfigError, match="its first round would have been another one"):
-        run_search(table(storage, nodes=3, keep_fraction=0.3), extend=True)
+        run_search(quick(storage, nodes=3, keep_fraction=0.3), extend=True)
     assert content(storage) == before
-    assert run_search(table(storage, nodes=3, keep_fraction=0.9)).status == "finished"
+    assert run_search(quick(storage, nodes=3, keep_fraction=0.9)).status == "finished"

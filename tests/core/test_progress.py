@@ -25,7 +25,7 @@ BARS = re.compile("[━╸╺]+")
 def table(tiny: SearchConfig) -> SearchConfig:
     """Rounds of up to three candidates that take no time."""
     settings = {"space": "table", "plugins": ("tests.plugins.table",), "nodes": 4, "candidates": 3}
-    changes = {"data": None, "macro": {}, "proxy": {}, **settings}
+    changes = {"data": None, "macro": {}, "proxy": {}, "tensorboard": "full", **settings}
     return SearchConfig.of(tiny.model_dump(exclude_unset=True) | changes)
 
 

@@ -14,7 +14,7 @@ from autoshrink_ray import Run, run_search
 from autoshrink_ray.errors import RoundFailedError
 from autoshrink_ray.table import from_parquet, to_parquet
 from autoshrink_ray.verify import verify
-from tests.core.processes import table
+from tests.core.processes import quick
 from tests.core.runs import interrupted, killed
 from tests.core.verifying import (
     CHECKS,
@@ -30,7 +30,7 @@ from tests.core.verifying import (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     storage = tmp_path_factory.mktemp("finished")
-    run_search(table(storage, searches=2, evaluation_seed=7))
+    run_search(quick(storage, searches=2, evaluation_seed=7))
     return storage / "run"
 
 
@@ -55,9 +55,9 @@ def evaluations(folder: Path) -> list[Any]:
 @pytest.mark.parametrize("leave", [interrupted, killed])
 @pytest.mark.parametrize("at", [1, 3, 5])
 def test_so_is_one_that_is_not_finished(storage: Path, leave: Any, at: int) -> None:
-    leave(table(storage), at)
+    leave(quick(storage), at)
     assert names(storage / "run", re_evaluate=2) == [*CHECKS, "measurements"]
-    run_search(table(storage))
+    run_search(quick(storage))
     assert names(storage / "run") == CHECKS
 
 
@@ -69,15 +69,15 @@ def test_so_is_one_whose_driver_died_before_it_wrote_its_last_decision(folder: P
 
 
 def test_so_is_one_that_was_extended(storage: Path) -> None:
-    run_search(table(storage, keep_fraction=0.6))
-    run_search(table(storage, searches=2, keep_fraction=0.3), extend=True)
+    run_search(quick(storage, keep_fraction=0.6))
+    run_search(quick(storage, searches=2, keep_fraction=0.3), extend=True)
     assert names(storage / "run") == CHECKS
 
 
 def test_so_is_one_that_failed_because_no_candidate_was_usable(storage: Path) -> None:
-    policy = run_search(table(storage, name="whole")).ledger.evaluations.values()
+    policy = run_search(quick(storage, name="whole")).ledger.evaluations.values()
     keys = [e.candidate.topology.key for e in policy if e.candidate.round == 2]
-    failing = table(storage, proxy={"diverges": keys}, searches=2)
+    failing = quick(storage, proxy={"diverges": keys}, searches=2)
     with pytest.raises(RoundFailedError):
         run_search(failing)
     assert Run(str(storage / "run")).status == "failed"
@@ -85,7 +85,7 @@ def test_so_is_one_that_failed_because_no_candidate_was_usable(storage: Path) ->
 
 
 def test_so_is_a_random_search(storage: Path) -> None:
-    run_search(table(storage, algorithm="random", budget=6))
+    run_search(quick(storage, algorithm="random", budget=6))
     assert names(storage / "run", re_evaluate=6) == [*CHECKS, "measurements"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from autoshrink_ray import Run, run_search
 from autoshrink_ray.verify import verify
-from tests.core.processes import noisy, table
+from tests.core.processes import noisy, quick
 from tests.core.runs import decisions, killed
 from tests.core.verifying import (
     CHECKS,
@@ -32,13 +32,13 @@ class Fast(Proxy):
 def test_an_evaluation_that_was_lost_and_measured_again_is_no_contradiction(
     storage: Path, noise: float
 ) -> None:
-    before = decisions(run_search(table(storage)))
+    before = decisions(run_search(quick(storage)))
     folder = storage / "run"
     object_of(folder, "round-002-candidate-0001").unlink()
     for end in (folder / "ledger").glob("*.end.json"):
         end.unlink()
     with noisy(noise):
-        assert decisions(run_search(table(storage))) == before
+        assert decisions(run_search(quick(storage))) == before
     answers = {check.name: check.answer for check in verify(Run(str(folder)))}
     assert list(answers) == CHECKS
     assert "lost after that and measured again: 1," in answers["decisions"]
@@ -51,7 +51,7 @@ def test_an_evaluation_that_was_lost_and_measured_again_is_no_contradiction(
 def test_training_again_finds_what_the_ledger_alone_cannot_tell(storage: Path) -> None:
     """Everything follows from the measurements, and these were not what training gives."""
     with noisy(0.01):
-        run_search(table(storage))
+        run_search(quick(storage))
     folder = storage / "run"
     assert names(folder) == CHECKS
     said = contradiction(folder, re_evaluate=1)
@@ -63,9 +63,9 @@ def test_a_run_without_deterministic_algorithms_is_told_that_differences_are_exp
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.plugins.table.TableTask.Proxy", Fast)
-    run_search(table(storage, name="same"))
+    run_search(quick(storage, name="same"))
     with noisy(0.01):
-        run_search(table(storage))
+        run_search(quick(storage))
     answers = {
         name: list(verify(Run(str(storage / name)), re_evaluate=2))[-1].answer
         for name in ("run", "same")
@@ -77,7 +77,7 @@ def test_a_run_without_deterministic_algorithms_is_told_that_differences_are_exp
 
 
 def test_a_changed_curve_of_an_open_round_is_found_by_training_again(storage: Path) -> None:
-    killed(table(storage), 2)
+    killed(quick(storage), 2)
     folder = storage / "run"
     change(object_of(folder, "round-001-candidate-0001"), set_in("measurement", "curve", to=[0.5]))
     assert names(folder) == CHECKS
@@ -86,7 +86,7 @@ def test_a_changed_curve_of_an_open_round_is_found_by_training_again(storage: Pa
 
 def test_the_seed_chooses_what_is_trained_again(storage: Path) -> None:
     with noisy(0.01):
-        run_search(table(storage))
+        run_search(quick(storage))
     said = {contradiction(storage / "run", re_evaluate=1, seed=seed) for seed in range(6)}
     assert len(said) > 1
     assert contradiction(storage / "run", re_evaluate=1, seed=3) in said
@@ -94,6 +94,6 @@ def test_the_seed_chooses_what_is_trained_again(storage: Path) -> None:
 
 def test_a_time_limit_of_the_run_does_not_end_the_check(storage: Path) -> None:
     """The limit ends the process that trains, which here is the one that checks."""
-    killed(table(storage), 3)
+    killed(quick(storage), 3)
     configure(storage / "run", "config", trial_timeout=1e-6, executor="tune")
     assert names(storage / "run", re_evaluate=3) == [*CHECKS, "measurements"]
