@@ -25,6 +25,9 @@ TOKEN = Path(FOLDER.name, "token")
 TOKEN.write_text(secrets.token_hex(32))
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(TOKEN)}
 
+# No processes in advance, one for each CPU of each node: trials take processes of their own.
+os.environ |= {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0"}
+
 
 RAY = "tests/ray/"
 

@@ -38,22 +38,14 @@ _AUTOSCALER = {
 }
 
 
-_NO_SPARE_WORKERS = {
-    "RAY_prestart_worker_first_driver": "0",
-    "RAY_enable_worker_prestart": "0",
-}
-"""Nodes would start a process for each CPU in advance; trials have variables of their own and never
-use them."""
-
-
 @contextmanager
 def fixed_cluster(nodes: int, **resources: int) -> Iterator[Cluster]:
     """A head that runs no trials, and so many nodes with `num_cpus` and `num_gpus`."""
     head = {"num_cpus": 0, "include_dashboard": False, **LIGHT}
-    with _environment(_NO_SPARE_WORKERS):
+    with _environment():
         cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        with _environment(_NO_SPARE_WORKERS):
+        with _environment():
             for _ in range(nodes):
                 cluster.add_node(wait=False, **resources, **LIGHT)
         cluster.wait_for_nodes(timeout=120)
@@ -63,7 +55,7 @@ def fixed_cluster(nodes: int, **resources: int) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def _environment(**variables: str) -> Iterator[None]:
     """Variables for the processes of a node; an empty list of GPUs would hide the fake ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -81,7 +73,7 @@ def growing_cluster(folder: Path, resources: dict[str, float], most: int) -> Ite
     address = f"{ray.util.get_node_ip_address()}:{port}"
     path = folder / "autoscaling.yaml"
     path.write_text(yaml.safe_dump(_configuration(address, resources, most)))
-    with _environment(_NO_SPARE_WORKERS | _AUTOSCALER):
+    with _environment(**_AUTOSCALER):
         cluster = Cluster(
             initialize_head=True,
             head_node_args={

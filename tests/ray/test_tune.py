@@ -40,6 +40,7 @@ def table(tmp_path: Path) -> SearchConfig:
             "nodes": 5,
             "candidates": 3,
             "max_concurrent": 2,
+            "tensorboard": "off",
         }
     )
 
