@@ -51,7 +51,7 @@ def per_gpu(gpus: float) -> int:
 
 def idle_gpus(trial: Shape, node: Shape) -> int:
     """Whole GPUs of a node that stay idle while as many trials run on it as it holds."""
-    if not trial.gpus:
+    if not _units(trial.gpus):
         return _whole(node.gpus)
     running = capacity(trial, node)
     used = -(-running // per_gpu(trial.gpus)) * _gpus_taken(trial)
@@ -77,7 +77,7 @@ def advice(trial: Shape, node: Shape) -> list[str]:
 
     A node that holds no trial at all gets no advice: that is an error, not a matter of packing.
     """
-    if not trial.gpus or not capacity(trial, node):
+    if not _units(trial.gpus) or not capacity(trial, node):
         return []
     return [*_too_few_cpus(trial, node), *_left_over(trial, node)]
 

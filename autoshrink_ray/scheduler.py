@@ -94,8 +94,12 @@ class ShrinkScheduler(TrialScheduler):  # type: ignore[misc]
 
     def _keep_warm(self, tune_controller: Any) -> None:
         """No worker is idle for nothing; none at all while a trial needs a whole device."""
-        none = self._alone or self.over
-        wanted = 0 if none else self._dispatcher.idle_wanted(self._at_once)
+        wanted = 0
+        if not self._alone and not self.over:
+            try:
+                wanted = self._dispatcher.idle_wanted(self._at_once)
+            except Exception as error:  # noqa: BLE001 - a policy's
+                self.failure = error
         self._warm.keep(tune_controller, wanted)
 
     def _give_own_device(self, tune_controller: Any, trial: Trial) -> None:

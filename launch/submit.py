@@ -88,7 +88,8 @@ def submit(
         typer.echo(f"  autoshrink-ray logs {job_id} -f")
         return
     _say_end(job)
-    raise typer.Exit(_OUTCOMES[job.status])
+    wrong_input = job.status == "FAILED" and job.exit_code == ConfigError.exit_code
+    raise typer.Exit(ConfigError.exit_code if wrong_input else _OUTCOMES[job.status])
 
 
 def _send(server: JobServer, request: Request, folder: str) -> str:
@@ -202,7 +203,8 @@ def stop(
 
 def _say_end(job: Job) -> None:
     goes_on = "" if job.status == "SUCCEEDED" else "; the same command submitted again goes on"
-    typer.echo(f"{job.id} has {job.status.lower()}{goes_on}")
+    why = f": {job.message}" if job.status == "FAILED" and job.message else ""
+    typer.echo(f"{job.id} has {job.status.lower()}{why}{goes_on}")
 
 
 def _write(text: str) -> None:

@@ -88,7 +88,12 @@ def _host_and_port(address: str) -> str:
             raise SILENT.error(address=address, reason="none runs on this machine")
         return str(found)
     host, _, port = address.rpartition(":")
-    if not host or "://" in address or not port.isdigit() or not 0 < int(port) < 2**16:
+    if (
+        not host
+        or "://" in address
+        or not (port.isascii() and port.isdigit())
+        or not 0 < int(port) < 2**16
+    ):
         raise NO_ADDRESS.error(address=address)
     return address
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ _LOGGERS = (
     *("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"),
     "ray._private.runtime_env.packaging",
 )
+_BUSY = re.compile(r"status code 50[234]\b")
+"""How Ray's client tells that something before the server had no answer from it."""
+
 _REMEDY = (
     "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with the cluster's token "
     "(docs/jobs.md says where it is)"
@@ -50,18 +55,19 @@ def server_address(given: str | None) -> str:
     if found is None:
         return f"http://127.0.0.1:{_PORT}"
     url = found if "://" in found else f"http://{found}"
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        port = -1
-    if parts.scheme not in {"http", "https"} or not parts.hostname or found == "auto" or port == -1:
+        parts, port = urlsplit(""), None
+    known = parts.scheme in {"http", "https"} and parts.hostname and found != "auto"
+    if not known or port == 0:
         origin = "--address" if given else "the address in the environment"
         raise ConfigError(
             f"{origin} is that of the cluster's dashboard, such as http://127.0.0.1:{_PORT}, "
             f"got {found!r}"
         )
-    host = parts.netloc if port else f"{parts.netloc}:{_PORT}"
+    host = parts.netloc if port or "https://" in found else f"{parts.netloc}:{_PORT}"
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
@@ -92,6 +98,7 @@ class JobServer:
         """
         address = server_address(given)
         _require_answer(address)
+        _warn_of_plain_text(address)
         _send_token_if_there_is_one()
         from ray.job_submission import JobSubmissionClient
 
@@ -158,14 +165,24 @@ class JobServer:
 
 def _require_answer(address: str) -> None:
     parts = urlsplit(address)
+    port = parts.port or 443  # of https alone: any other address names its port
     try:
-        socket.create_connection((str(parts.hostname), int(parts.port or _PORT)), _PATIENCE).close()
-    except OSError as error:
+        socket.create_connection((str(parts.hostname), port), _PATIENCE).close()
+    except (OSError, UnicodeError) as error:
         raise UnreachableError(
             f"no job server answers at {address}: {error}; give --address of the cluster's "
             f"dashboard, or open a tunnel to it first: `ray dashboard cluster.yaml`, or "
             f"`kubectl port-forward service/NAME-head-svc {_PORT}:{_PORT}`"
         ) from error
+
+
+def _warn_of_plain_text(address: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        sys.stderr.write(
+            f"note: the cluster's token and the code go to {parts.hostname} unencrypted: through a "
+            f"tunnel, or https://, nobody on the way can read them\n"
+        )
 
 
 def _send_token_if_there_is_one() -> None:
@@ -203,6 +220,8 @@ def _explained(address: str) -> Iterator[None]:
                 f"{address} does not take the token that was sent (403): {_REMEDY}"
             ) from error
         raise ConfigError(f"no token to send to {address}: {_REMEDY}") from error
+    except requests.exceptions.Timeout as error:
+        raise UnreachableError(f"the job server at {address} does not answer in time") from error
     except (requests.exceptions.ConnectionError, ConnectionError) as error:
         raise UnreachableError(
             f"what listens at {address} is no job server: it does not speak HTTP, or went away; "
@@ -210,4 +229,6 @@ def _explained(address: str) -> Iterator[None]:
         ) from error
     except (requests.exceptions.RequestException, RuntimeError, LookupError, ValueError) as error:
         said = " ".join(str(error).split())[:500]
+        if _BUSY.search(said):
+            raise UnreachableError(f"the job server at {address} fails: {said}") from error
         raise ConfigError(f"the job server at {address} refuses: {said}") from error

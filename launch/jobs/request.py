@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -125,8 +126,14 @@ def _settings(name: str, given: dict[str, Any]) -> dict[str, Any]:
         from launch.search import configuration
 
         set_by_user = configuration(given).model_dump(exclude_unset=True)
-        data_dir = set_by_user.get("proxy", {}).get("data_dir")
-        return {"storage": DEFAULT_STORAGE, "data_dir": data_dir, **set_by_user}
+        proxy = set_by_user.get("proxy", {})
+        vectors = proxy.get("word_vectors")
+        if vectors and "word_vectors" not in given and Path(vectors).expanduser().is_file():
+            raise ConfigError(
+                f"the configuration names the word vectors {vectors!r} of this machine: give them "
+                f"as --word-vectors, then they travel with the job"
+            )
+        return {"storage": DEFAULT_STORAGE, "data_dir": proxy.get("data_dir"), **set_by_user}
     from launch import options
 
     settings = {"storage": DEFAULT_STORAGE, **given}
@@ -157,6 +164,11 @@ def _require_reachable(settings: Mapping[str, Any]) -> None:
                 f"--{key.replace('_', '-')} of a job is a URI such as s3://bucket/runs, or an "
                 f"absolute path that all nodes share, got {location!r}: a relative one would be "
                 f"on the head's disk and lost with it"
+            )
+        if location and urlsplit(str(location)).password:
+            raise ConfigError(
+                f"--{key.replace('_', '-')} of a job has no password in it: the job's command is "
+                f"shown to whoever may look at the cluster"
             )
     data, _, argument = str(settings.get("data") or "").partition(":")
     folders = {"--data": argument if data in _DATA_FOLDERS else ""}

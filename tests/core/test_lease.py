@@ -17,7 +17,7 @@ from autoshrink_ray.lease import Lease, held
 from autoshrink_ray.ledger import read_objects
 from autoshrink_ray.storage import Folder
 from autoshrink_ray.verify import verify
-from tests.core.processes import EXPIRY, HEARTBEAT, Driver, table
+from tests.core.processes import EXPIRY, HEARTBEAT, Driver, quick
 from tests.core.runs import Notes, content, decisions
 
 
@@ -41,10 +41,10 @@ def elsewhere(folder: Folder, **changes: object) -> Lease:
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(storage: Path) -> None:
-    with Driver(table(storage, proxy={"seconds": 0.3})) as first:
+    with Driver(quick(storage, proxy={"seconds": 0.3})) as first:
         first.wait_for("evaluation")
         before = Run(str(storage / "run")).ledger.attempts
-        with Driver(table(storage, proxy={"seconds": 0.3})) as second:
+        with Driver(quick(storage, proxy={"seconds": 0.3})) as second:
             code, error = second.end()
         assert code == 2
         assert error.count("\n") == 1
@@ -59,14 +59,14 @@ def test_a_second_driver_is_refused_while_the_first_lives(storage: Path) -> None
 
 def test_a_dead_drivers_run_goes_on(storage: Path) -> None:
     """SIGKILL gives no lease back; on the same machine nobody has to wait."""
-    with Driver(table(storage, proxy={"seconds": 0.1})) as first:
+    with Driver(quick(storage, proxy={"seconds": 0.1})) as first:
         first.wait_for("evaluation", 4)
         first.process.kill()
     assert (storage / "run" / "lease.json").exists()
     notes = Notes()
-    run = run_search(table(storage, proxy={"seconds": 0.1}), observers=[notes])
+    run = run_search(quick(storage, proxy={"seconds": 0.1}), observers=[notes])
     assert notes.notices == [], "there was nothing to wait for"
-    whole = run_search(table(storage, name="whole"))
+    whole = run_search(quick(storage, name="whole"))
     assert decisions(run) == decisions(whole)
     assert not (storage / "run" / "lease.json").exists()
 
@@ -133,7 +133,7 @@ def test_signs_of_life_do_not_stop_while_training_holds_the_driver(folder: Folde
 
 def test_the_run_is_compared_again_once_it_is_free(storage: Path) -> None:
     """While this one waited, another one started the run with another seed, and ended."""
-    other = run_search(table(storage, name="other", seed=1))
+    other = run_search(quick(storage, name="other", seed=1))
     run_yaml = other.folder.read("run.yaml")
     folder = Folder(str(storage / "run"))
     elsewhere(folder)
@@ -143,15 +143,15 @@ def test_the_run_is_compared_again_once_it_is_free(storage: Path) -> None:
             folder.write("run.yaml", run_yaml)
 
     with pytest.raises(ConfigError, match="seed was 1, now 0"):
-        run_search(table(storage), observers=[Meanwhile()])
+        run_search(quick(storage), observers=[Meanwhile()])
     assert content(storage / "run") == {"run.yaml": run_yaml}
 
 
 @pytest.mark.parametrize("until", ["decision", "end"])
 def test_a_driver_that_slept_past_the_takeover_stops(storage: Path, until: str) -> None:
     """Also one that wakes up after the other one has finished and given the lease back."""
-    config = table(storage, proxy={"seconds": 0.1})
-    whole = run_search(table(storage, name="whole"))
+    config = quick(storage, proxy={"seconds": 0.1})
+    whole = run_search(quick(storage, name="whole"))
     with Driver(config) as first:
         first.wait_for("evaluation", 4)
         first.process.send_signal(signal.SIGSTOP)
@@ -171,7 +171,7 @@ def test_a_driver_that_slept_past_the_takeover_stops(storage: Path, until: str) 
 
 def test_a_driver_without_signs_of_life_decides_nothing_after_the_takeover(storage: Path) -> None:
     """It works on all the time, and what it measures differs, so its decisions would, too."""
-    config = table(storage, proxy={"seconds": 0.25})
+    config = quick(storage, proxy={"seconds": 0.25})
     with Driver(config, heartbeat=1000) as first:
         first.wait_for("evaluation")
         with Driver(config, noise=0.37) as second:

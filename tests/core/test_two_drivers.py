@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from autoshrink_ray import Run, run_search
 from autoshrink_ray.ledger import read_ledger
 from autoshrink_ray.verify import verify
-from tests.core.processes import Driver, noisy, table
+from tests.core.processes import Driver, noisy, quick
 from tests.core.runs import decisions, results
 
 
 def test_two_that_start_together_come_to_one_answer(storage: Path) -> None:
-    whole = run_search(table(storage, name="whole"))
-    config = table(storage, proxy={"seconds": 0.05})
+    whole = run_search(quick(storage, name="whole"))
+    config = quick(storage, proxy={"seconds": 0.05})
     with Driver(config, lease=False) as one, Driver(config, lease=False) as two:
         answers = [driver.wait_for("end")["best"] for driver in (one, two)]
         assert [one.end(), two.end()] == [(0, ""), (0, "")]
@@ -31,7 +31,7 @@ def test_two_that_start_together_come_to_one_answer(storage: Path) -> None:
 
 def test_one_of_two_dies(storage: Path) -> None:
     """They measure other numbers, so they decide otherwise, too."""
-    config = table(storage, proxy={"seconds": 0.05})
+    config = quick(storage, proxy={"seconds": 0.05})
     with Driver(config, lease=False) as one, Driver(config, lease=False, noise=0.37) as two:
         one.wait_for("decision", 3)
         one.process.kill()
@@ -45,9 +45,9 @@ def test_one_of_two_dies(storage: Path) -> None:
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """What each of two drivers would write if it were alone; they come to other decisions."""
     place = tmp_path_factory.mktemp("two")
-    one = run_search(table(place / "one"))
+    one = run_search(quick(place / "one"))
     with noisy(0.37):
-        two = run_search(table(place / "two"))
+        two = run_search(quick(place / "two"))
     assert decisions(one) != decisions(two)
     return place / "one" / "run", place / "two" / "run"
 
@@ -60,10 +60,10 @@ def in_order(folder: Path) -> list[Path]:
 
 def test_another_drivers_longer_search_is_no_contradiction(storage: Path) -> None:
     """The one that counts was at its end after fewer rounds."""
-    short = run_search(table(storage, name="run"))
+    short = run_search(quick(storage, name="run"))
     for noise in (number / 20 for number in range(1, 20)):
         with noisy(noise):
-            other = run_search(table(storage, name=f"{noise}"))
+            other = run_search(quick(storage, name=f"{noise}"))
         if len(decisions(other)) > len(decisions(short)) + 1:
             break
     else:
@@ -91,10 +91,10 @@ def test_whatever_two_drivers_left_goes_on_to_one_consistent_run(
             (storage / "run" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / path, storage / "run" / path)
     before = read_ledger(Run(str(storage / "run")).folder)
-    run = run_search(table(storage))
+    run = run_search(quick(storage))
     assert run.status == "finished"
     assert before.decisions.items() <= run.ledger.decisions.items(), "what counted still does"
     assert all(check.answer for check in verify(run))
-    again = run_search(table(storage))
+    again = run_search(quick(storage))
     assert (decisions(again), results(again)) == (decisions(run), results(run))
     shutil.rmtree(storage)

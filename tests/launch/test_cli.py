@@ -139,7 +139,7 @@ BAD = [
     ("doctor --cpus-per-trial -1", "cpus_per_trial: Input should be"),
     ("search --no-such-option", "No such option"),
     ("search --preset none", "unknown preset 'none'; choose one of demo, paper-cnn, paper-rnn"),
-    ("search --space none", "unknown search space 'none'; choose one of cnn, rnn"),
+    ("search --space none", "unknown search space 'none'; choose one of cnn, "),
     ("search --data none", "unknown data set 'none'; choose one of cifar10, digits"),
     ("search --nodes 1", "greater than or equal to 2, got 1"),
     ("search --candidates 0", "greater than or equal to 1, got 0"),

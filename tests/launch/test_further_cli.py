@@ -137,7 +137,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run on data that are neither images nor text."""
     monkeypatch.chdir(tmp_path)
     own = {"space": "table", "plugins": ["tests.plugins.table"], "nodes": 3, "candidates": 1}
-    return run_search(SearchConfig.of(own | {"executor": "in-process", "name": "n" * 100}))
+    return run_search(
+        SearchConfig.of(own | {"executor": "in-process", "name": "n" * 100, "tensorboard": "off"})
+    )
 
 
 def seen(run: Run, summary: str, **config: Any) -> Run:

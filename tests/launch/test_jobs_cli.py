@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -22,7 +23,7 @@ from autoshrink_ray.errors import ConfigError
 from launch.cli import app
 from launch.jobs import code as uploads
 from launch.jobs.attempts import Job, find, next_id
-from launch.jobs.client import JobServer, server_address
+from launch.jobs.client import JobServer, UnreachableError, server_address
 from launch.jobs.code import PACKAGES, stage
 from launch.jobs.follow import follow
 from launch.jobs.request import parse
@@ -56,6 +57,10 @@ def refused(*arguments: str) -> str:
         ("train net.json --storage s3://b/r --workers 0", "workers"),
         ("tune net.json --storage s3://b/r --trials 0", "trials"),
         ("tune net.json --storage s3://b/r --trials 9 --study-storage sqlite:///x.db", "sqlite"),
+        (
+            "tune net.json --trials 9 --storage s3://b/r --study-storage postgresql://me:secret@host/db",
+            "--study-storage of a job has no password in it",
+        ),
     ],
 )
 def test_a_command_that_cannot_work_is_refused_before_anything_is_sent(
@@ -197,7 +202,8 @@ def test_a_name_that_is_a_job_and_a_run_is_ambiguous() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["auto", "ray://10.0.0.1:10001", "http://", "http://h:port", "file:///x"]
+    "address",
+    ["auto", "ray://10.0.0.1:10001", "http://", "http://h:port", "h:0", "http://[::1", "file:///x"],
 )
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="that of the cluster's dashboard"):
@@ -211,6 +217,7 @@ def test_the_address_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("RAY_ADDRESS", "http://head:80/ray/")
     assert server_address(None) == "http://head:80/ray"
     assert server_address("other") == "http://other:8265"
+    assert server_address("https://other") == "https://other", "which has a port of its own"
 
 
 @pytest.fixture
@@ -264,6 +271,34 @@ def test_another_ray_on_the_cluster_is_refused(old_ray: int) -> None:
     sent = ["search", "--preset", "demo", *STORED]
     said = refused("submit", "--image-code", "--address", f"127.0.0.1:{old_ray}", "--", *sent)
     assert "runs Ray 2.50.1" in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (requests.exceptions.ReadTimeout("slow"), UnreachableError),
+        (RuntimeError("Request failed with status code 503: none."), UnreachableError),
+        (RuntimeError("Request failed with status code 400: bad."), ConfigError),
+    ],
+)
+def test_a_server_that_is_slow_or_away_is_asked_again_and_one_that_refuses_is_not(
+    raised: Exception, expected: type[Exception]
+) -> None:
+    class Client:
+        def get_job_info(self, job_id: str) -> Any:
+            raise raised
+
+    with pytest.raises((UnreachableError, ConfigError)) as caught:
+        JobServer("http://127.0.0.1:1", Client(), "2.60.0").job("night-1")
+    assert caught.type is expected
+
+
+def test_word_vectors_in_a_configuration_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "vectors.txt").write_text("a 1\n")
+    file = tmp_path / "my.yaml"
+    file.write_text(f"space: rnn\nproxy: {{word_vectors: {tmp_path}/vectors.txt}}\n")
+    with pytest.raises(ConfigError, match="give them as --word-vectors"):
+        parse(["search", str(file), *STORED])
 
 
 class Breaking:

@@ -42,6 +42,7 @@ space: table
 nodes: 5
 candidates: 3
 executor: in-process
+tensorboard: "off"
 proxy: {seconds: 0.1}
 """
 

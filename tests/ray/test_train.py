@@ -157,8 +157,9 @@ def test_a_training_that_was_taken_over_stops_and_leaves_the_rest_to_the_other_d
             folder.write(files.LEASE, other.model_dump_json().encode())
 
     plain = network("rnn", RnnMacro(hidden_size=8))
+    longer = SMALL | {"epochs": 2_000}  # so that it goes on until the takeover is noticed
     with pytest.raises(TakenOverError, match="another driver took this run over"):
-        train(plain, config, observers=[Notes(take_over)])
+        train(plain, config, observers=[Notes(take_over)], settings=longer)
     assert TrainingRun("tiny", config.storage).status == "open"
     assert lease.Lease.model_validate_json(folder.read(files.LEASE)) == other
 

@@ -27,6 +27,7 @@ def table_run(folder: str, **changes: object) -> SearchConfig:
             "nodes": 5,
             "candidates": 4,
             "executor": "in-process",
+            "tensorboard": "off",
             "storage": folder,
             "name": "run",
         }

@@ -29,6 +29,7 @@ SETTINGS = {
     "nodes": 5,
     "candidates": 4,
     "executor": "in-process",
+    "tensorboard": "off",
 }
 
 
