@@ -165,6 +165,7 @@ def wait_for_epoch(place: Path, process: subprocess.Popen[str], epoch: int) -> N
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_and_stopped_it_ends_where_an_undisturbed_training_ends(place: Path) -> None:
     # Stopped first: a worker that outlives a killed driver writes checkpoints, too.
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):

@@ -87,6 +87,7 @@ def evaluations(folder: Path) -> int:
     return len(list(folder.glob("ledger/*/*/*-candidate-*.json")))
 
 
+@pytest.mark.timeout(900)
 def test_a_run_that_is_stopped_and_killed_and_sent_again_comes_to_the_same_answer(
     address: str, code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

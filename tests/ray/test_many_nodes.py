@@ -27,6 +27,7 @@ def cluster() -> Iterator[Cluster]:
         yield started
 
 
+@pytest.mark.timeout(900)
 def test_all_candidates_of_a_round_run_at_once_and_fill_every_gpu(
     cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -97,6 +97,7 @@ def kill_workers(folder: Path) -> None:
             os.kill(number, signal.SIGKILL)
 
 
+@pytest.mark.timeout(900)
 def test_a_training_whose_workers_die_goes_on_and_ends_the_same(
     config: TrainConfig, tmp_path: Path
 ) -> None:
