@@ -29,5 +29,5 @@ class Overheads:
 NONE = Overheads()
 """Trainings and barriers alone."""
 
-MEASURED = Overheads(start=19.0, worker=7.5, candidate=0.025, round=0.05, end=6.5)
-"""A local Ray on two busy CPU cores; `scripts/bench forecast` says what they are elsewhere."""
+MEASURED = Overheads(start=8.0, worker=2.7, candidate=0.02, round=0.001, end=2.6)
+"""A local Ray on two cores of an AMD EPYC; `scripts/bench forecast` measures them elsewhere."""
