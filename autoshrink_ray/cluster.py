@@ -203,7 +203,7 @@ _UNSURE: Mapping[Answer, str] = {
 def notices(trial: Resources) -> list[str]:
     """What would let more of the cluster's GPUs work, of the kinds of nodes that are known."""
     nodes = node_resources() + autoscalable_resources()
-    found = [text for node in nodes for text in advice(trial.shape(), _shape(node))]
+    found = [text for node in nodes for text in advice(trial.shape(), Shape.of(node))]
     return list(dict.fromkeys(found))
 
 
@@ -219,8 +219,4 @@ def startable_slots(trial: Resources) -> float:
 
 
 def _capacity(trial: Resources, node: dict[str, float]) -> int:
-    return capacity(trial.shape(), _shape(node))
-
-
-def _shape(node: dict[str, float]) -> Shape:
-    return Shape(node.get("CPU", 0), node.get("GPU", 0))
+    return capacity(trial.shape(), Shape.of(node))

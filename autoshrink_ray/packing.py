@@ -7,6 +7,7 @@ two to a GPU, and the fifth part that is left of each is of no use to any of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _UNIT = 10_000
@@ -24,6 +25,11 @@ class Shape:
 
     cpus: float
     gpus: float = 0.0
+
+    @classmethod
+    def of(cls, resources: Mapping[str, float]) -> Shape:
+        """Of resources by Ray's names."""
+        return cls(resources.get("CPU", 0), resources.get("GPU", 0))
 
 
 def capacity(trial: Shape, node: Shape) -> int:
@@ -49,13 +55,18 @@ def per_gpu(gpus: float) -> int:
     return max(1, _UNIT // _units(gpus))
 
 
+def gpus_for(trials: int, trial: Shape) -> int:
+    """Fewest whole GPUs on which so many trials run at once."""
+    if not _units(trial.gpus):
+        return 0
+    return -(-trials // per_gpu(trial.gpus)) * _gpus_taken(trial)
+
+
 def idle_gpus(trial: Shape, node: Shape) -> int:
     """Whole GPUs of a node that stay idle while as many trials run on it as it holds."""
     if not _units(trial.gpus):
         return _whole(node.gpus)
-    running = capacity(trial, node)
-    used = -(-running // per_gpu(trial.gpus)) * _gpus_taken(trial)
-    return _whole(node.gpus) - used
+    return _whole(node.gpus) - gpus_for(capacity(trial, node), trial)
 
 
 def filling_cpus(trial: Shape, node: Shape) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from autoshrink_ray.forecast.simulate import Simulated
+from autoshrink_ray.packing import Shape, gpus_for
 
 WORTH_IT = 0.5
 """Part of the paid time that has to be training for a number of workers to be recommended."""
@@ -54,7 +54,7 @@ def rows(
 def _row(workers: int, draws: Sequence[Simulated], gpus: float, price: float | None) -> Row:
     walls = [draw.wall for draw in draws]
     wall = median(walls)
-    paid = whole_gpus(workers, gpus) * wall / 3600
+    paid = gpus_for(workers, Shape(0, gpus)) * wall / 3600
     return Row(
         workers=workers,
         wall=wall,
@@ -65,16 +65,6 @@ def _row(workers: int, draws: Sequence[Simulated], gpus: float, price: float | N
         paid_hours=paid,
         cost=None if price is None else paid * price,
     )
-
-
-def whole_gpus(workers: int, gpus: float) -> int:
-    """GPUs that have to be there for workers that need `gpus` each; one worker stays on one GPU."""
-    if gpus == 0:
-        return 0
-    if gpus >= 1:
-        return math.ceil(workers * gpus)
-    share = math.floor(1 / gpus + 1e-9)  # 1 / 0.1 and the like are a last digit off
-    return math.ceil(workers / share)
 
 
 def _utilisation(draw: Simulated, workers: int) -> float:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from autoshrink_ray.packing import Shape, capacity
 from autoshrink_ray.preflight import there
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Node:
 
     def fits(self, trial: Resources) -> bool:
         """Whether it could hold a trial if nothing else ran on it."""
-        cpus, gpus = self.resources.get("CPU", 0), self.resources.get("GPU", 0)
-        return cpus >= trial.cpus and gpus >= trial.gpus
+        return capacity(trial.shape(), Shape.of(self.resources)) > 0
 
 
 @dataclass(frozen=True)

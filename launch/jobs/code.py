@@ -44,7 +44,7 @@ def stage(target: Path, code: Path | None, inputs: Mapping[str, Path]) -> None:
     for name, path in files.items():
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+        shutil.copy(path, copy)  # with its permissions
 
 
 def _code(folder: Path) -> Iterator[tuple[str, Path]]:

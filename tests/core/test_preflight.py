@@ -107,11 +107,17 @@ def test_both_sides_are_the_same_to_the_last_digit(theirs: Releases, ours: Relea
         require_same_releases("head:6379", theirs, ours)
 
 
-CPUS = st.floats(0.1, 8)
+PARTS = st.integers(0, 10_000).map(lambda parts: parts / 10_000)
+"""Parts of a resource, as fine as Ray counts."""
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(CPUS, CPUS, st.floats(0, 4), st.floats(0, 4))
+@given(
+    cpus=st.integers(1, 4),
+    asked=PARTS.map(lambda part: 5 * part or 1),
+    gpus=st.integers(0, 4),
+    asked_gpus=PARTS | st.integers(2, 6),
+)
 def test_a_node_fits_what_a_trial_can_be_placed_on(
     cpus: float, asked: float, gpus: float, asked_gpus: float
 ) -> None:

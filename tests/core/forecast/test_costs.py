@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autoshrink_ray.forecast import Simulated, recommended, rows
-from autoshrink_ray.forecast.costs import whole_gpus
 from autoshrink_ray.forecast.words import advice, duration
+from autoshrink_ray.packing import Shape, gpus_for
 
 
 def ran(wall: float, busy: float) -> Simulated:
@@ -31,7 +31,7 @@ def test_without_gpus_or_a_price_there_is_no_cost() -> None:
     [(1, 0.25, 1), (4, 0.25, 1), (5, 0.25, 2), (3, 0.4, 2), (10, 0.1, 1), (3, 2, 6), (9, 0, 0)],
 )
 def test_a_shared_gpu_is_paid_whole(workers: int, gpus: float, whole: int) -> None:
-    assert whole_gpus(workers, gpus) == whole
+    assert gpus_for(workers, Shape(0, gpus)) == whole
 
 
 def test_most_workers_that_train_half_of_the_time_are_recommended() -> None:
